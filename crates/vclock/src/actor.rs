@@ -1,0 +1,98 @@
+//! Who writes: a node in one of its epochs, or any other small ordered identity.
+
+use std::fmt;
+use std::hash::Hash;
+
+use crate::{Error, varint};
+
+/// One period in which a node counted its writes to a key without a break. See [`EpochLease`](crate::EpochLease).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub u64);
+
+/// The writer of a dot: a node in one of its epochs. The node orders first, so that the actors of one node are
+/// neighbours in every sorted list.
+///
+/// A node that may have forgotten what it issued comes back as another actor, so that its new writes are never taken
+/// for old ones (the lesson of riak_kv issue 679).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ActorId {
+    /// The node.
+    pub node: u64,
+    /// The epoch in which it wrote.
+    pub epoch: Epoch,
+}
+
+impl ActorId {
+    /// The actor that `node` is in `epoch`.
+    pub const fn new(node: u64, epoch: Epoch) -> Self {
+        Self { node, epoch }
+    }
+}
+
+/// What the clocks of this crate are generic over. [`ActorId`] is the default; `u64` serves where epochs are not needed.
+///
+/// Lists are written in ascending order, so an actor is encoded relative to the one before it.
+pub trait Actor: Copy + Ord + Hash + fmt::Debug {
+    /// Appends `self`, given that the reader knows `previous`, which is not greater than `self`.
+    fn encode_after(&self, previous: Option<&Self>, out: &mut Vec<u8>);
+
+    /// Reads what [`Actor::encode_after`] wrote, and accepts nothing else: each actor has one encoding.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] or [`Error::NotCanonical`].
+    fn decode_after(previous: Option<&Self>, input: &mut &[u8]) -> Result<Self, Error>;
+}
+
+impl Actor for ActorId {
+    fn encode_after(&self, previous: Option<&Self>, out: &mut Vec<u8>) {
+        self.node.encode_after(previous.map(|p| &p.node), out);
+        let same_node = previous.filter(|p| p.node == self.node);
+        self.epoch
+            .0
+            .encode_after(same_node.map(|p| &p.epoch.0), out);
+    }
+
+    fn decode_after(previous: Option<&Self>, input: &mut &[u8]) -> Result<Self, Error> {
+        let node = u64::decode_after(previous.map(|p| &p.node), input)?;
+        let same_node = previous.filter(|p| p.node == node);
+        let epoch = u64::decode_after(same_node.map(|p| &p.epoch.0), input)?;
+        Ok(Self {
+            node,
+            epoch: Epoch(epoch),
+        })
+    }
+}
+
+impl Actor for u64 {
+    fn encode_after(&self, previous: Option<&Self>, out: &mut Vec<u8>) {
+        debug_assert!(
+            previous.is_none_or(|p| p <= self),
+            "actors are written in ascending order"
+        );
+        varint::put(out, self.wrapping_sub(previous.copied().unwrap_or(0)));
+    }
+
+    fn decode_after(previous: Option<&Self>, input: &mut &[u8]) -> Result<Self, Error> {
+        let step = varint::take(input, "actor")?;
+        previous
+            .copied()
+            .unwrap_or(0)
+            .checked_add(step)
+            .ok_or(Error::NotCanonical {
+                field: "actor",
+                rule: "identities fit 64 bits",
+            })
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+impl fmt::Display for ActorId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}.{}", self.node, self.epoch)
+    }
+}

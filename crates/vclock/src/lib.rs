@@ -1,0 +1,28 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod actor;
+mod context;
+mod dot;
+mod error;
+mod hybrid_time;
+mod inline;
+mod lease;
+mod position;
+mod siblings;
+mod token;
+pub mod varint;
+mod vector;
+mod wire;
+
+pub use actor::{Actor, ActorId, Epoch};
+pub use context::CausalContext;
+pub use dot::Dot;
+pub use error::Error;
+pub use hybrid_time::{HybridClock, HybridTime};
+pub use lease::EpochLease;
+pub use position::{Position, issue};
+pub use siblings::Siblings;
+pub use token::ContextToken;
+pub use vector::VersionVector;

@@ -1,0 +1,270 @@
+//! Version vectors: how far each actor's writes are known, without holes.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use crate::inline::InlineVec;
+use crate::wire::{self, Format};
+use crate::{Actor, ActorId, Dot, Error};
+
+/// For each actor the counter up to which **all** its dots are known.
+///
+/// Entries are sorted by actor; up to four live inline, without heap. `PartialOrd` is the causal order: `Less` = happened before,
+/// `None` = concurrent. (Parker et al. 1983; Fidge and Mattern 1988.)
+///
+/// ```
+/// use dynamokv_vclock::{Dot, VersionVector};
+///
+/// let (mut a, mut b) = (VersionVector::new(), VersionVector::new());
+/// a.advance(Dot::new(1_u64, 1));
+/// b.advance(Dot::new(2, 1));
+/// assert_eq!(a.partial_cmp(&b), None); // concurrent
+/// b.merge(&a);
+/// assert!(a < b);
+/// ```
+#[derive(Clone, Debug)]
+pub struct VersionVector<A = ActorId> {
+    /// Sorted by actor, one entry an actor, no counter 0.
+    entries: InlineVec<Dot<A>, INLINE>,
+}
+
+impl<A: Actor> VersionVector<A> {
+    /// Knows nothing.
+    pub const fn new() -> Self {
+        Self {
+            entries: InlineVec::new(),
+        }
+    }
+
+    /// The counter up to which `actor` is known, 0 if not at all. O(log actors).
+    pub fn get(&self, actor: &A) -> u64 {
+        self.find(actor).map_or(0, |at| self.entries[at].counter)
+    }
+
+    /// Whether `dot` is known. O(log actors).
+    pub fn covers(&self, dot: &Dot<A>) -> bool {
+        dot.counter <= self.get(&dot.actor)
+    }
+
+    /// The dot after the last known one of `actor`; `None` once its 64-bit counter is used up.
+    pub fn next_dot(&self, actor: A) -> Option<Dot<A>> {
+        self.get(&actor)
+            .checked_add(1)
+            .map(|counter| Dot { actor, counter })
+    }
+
+    /// Learns **all** dots of `dot.actor` up to `dot`. Says whether that was news. O(actors) for a new actor, O(log actors) otherwise.
+    pub fn advance(&mut self, dot: Dot<A>) -> bool {
+        match self.find(&dot.actor) {
+            Ok(at) => {
+                let entry = &mut self.entries[at];
+                let news = entry.counter < dot.counter;
+                entry.counter = entry.counter.max(dot.counter);
+                news
+            }
+            Err(_) if dot.counter == 0 => false,
+            Err(at) => {
+                self.entries.insert(at, dot);
+                true
+            }
+        }
+    }
+
+    /// Learns all that `other` knows: the entrywise maximum. Says whether that was news. O(actors of both); allocates only if actors are new.
+    pub fn merge(&mut self, other: &Self) -> bool {
+        let (raised, missing) = self.raise(other);
+        if missing > 0 {
+            self.adopt(other, missing);
+        }
+        raised || missing > 0
+    }
+
+    /// Actors and their counters, ascending by actor.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (A, u64)> + '_ {
+        self.entries
+            .iter()
+            .map(|entry| (entry.actor, entry.counter))
+    }
+
+    /// How many actors are known.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Appends the canonical form: equal vectors give equal bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        Format::Vector.put(out);
+        self.encode_body(out);
+    }
+
+    /// Reads what [`VersionVector::encode`] wrote, to the last byte.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`], [`Error::UnknownFormat`], [`Error::NotCanonical`] or [`Error::TrailingBytes`].
+    pub fn decode(mut input: &[u8]) -> Result<Self, Error> {
+        Format::Vector.take(&mut input)?;
+        let vector = Self::decode_body(&mut input)?;
+        wire::finish(input, Format::Vector)?;
+        Ok(vector)
+    }
+
+    pub(crate) fn encode_body(&self, out: &mut Vec<u8>) {
+        wire::put_dots(&self.entries, out);
+    }
+
+    pub(crate) fn decode_body(input: &mut &[u8]) -> Result<Self, Error> {
+        let count = wire::take_count(input)?;
+        let mut entries = InlineVec::<Dot<A>, INLINE>::with_capacity(wire::justified(count, input));
+        for _ in 0..count {
+            let entry = Dot::decode_after(entries.last(), input)?;
+            if entries.last().is_some_and(|last| last.actor == entry.actor) {
+                return Err(Error::NotCanonical {
+                    field: "version vector",
+                    rule: "one entry an actor",
+                });
+            }
+            entries.push(entry);
+        }
+        Ok(Self { entries })
+    }
+
+    /// The entries as dots: the last known one of each actor.
+    pub(crate) fn tips(&self) -> &[Dot<A>] {
+        &self.entries
+    }
+
+    fn find(&self, actor: &A) -> Result<usize, usize> {
+        self.entries
+            .binary_search_by(|entry| entry.actor.cmp(actor))
+    }
+
+    /// Raises the counters of the actors that both know. Returns whether one was raised, and how many actors only `other` knows.
+    fn raise(&mut self, other: &Self) -> (bool, usize) {
+        let (mut raised, mut missing, mut at) = (false, 0, 0);
+        let mine = &mut *self.entries;
+        for theirs in other.tips() {
+            while mine.get(at).is_some_and(|entry| entry.actor < theirs.actor) {
+                at += 1;
+            }
+            match mine.get_mut(at) {
+                Some(entry) if entry.actor == theirs.actor => {
+                    raised |= entry.counter < theirs.counter;
+                    entry.counter = entry.counter.max(theirs.counter);
+                }
+                _ => missing += 1,
+            }
+        }
+        (raised, missing)
+    }
+
+    /// Takes over the `missing` actors that only `other` knows, merging from the back so that each entry moves once.
+    fn adopt(&mut self, other: &Self, missing: usize) {
+        let Some(&filler) = other.tips().first() else {
+            return;
+        };
+        let mut read = self.entries.len();
+        self.entries.grow(missing, filler);
+        let mine = &mut *self.entries;
+        let mut write = mine.len();
+        for theirs in other.tips().iter().rev() {
+            while read > 0 && mine[read - 1].actor > theirs.actor {
+                (read, write) = (read - 1, write - 1);
+                mine[write] = mine[read];
+            }
+            if read == write {
+                return;
+            }
+            write -= 1;
+            if read > 0 && mine[read - 1].actor == theirs.actor {
+                read -= 1;
+                mine[write] = mine[read];
+            } else {
+                mine[write] = *theirs;
+            }
+        }
+    }
+}
+
+impl<A: Actor> Default for VersionVector<A> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<A: Actor> PartialEq for VersionVector<A> {
+    fn eq(&self, other: &Self) -> bool {
+        self.tips() == other.tips()
+    }
+}
+
+impl<A: Actor> Eq for VersionVector<A> {}
+
+impl<A: Actor> Hash for VersionVector<A> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.tips().hash(state);
+    }
+}
+
+impl<A: Actor> PartialOrd for VersionVector<A> {
+    /// The causal order. O(actors of both), stops at the first sign of concurrency.
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        let (mut mine, mut theirs) = (self.tips(), other.tips());
+        let (mut more, mut less) = (false, false);
+        while let ([a, mine_rest @ ..], [b, theirs_rest @ ..]) = (mine, theirs) {
+            match a.actor.cmp(&b.actor) {
+                Ordering::Less => (more, mine) = (true, mine_rest),
+                Ordering::Greater => (less, theirs) = (true, theirs_rest),
+                Ordering::Equal => {
+                    more |= a.counter > b.counter;
+                    less |= a.counter < b.counter;
+                    (mine, theirs) = (mine_rest, theirs_rest);
+                }
+            }
+            if more && less {
+                return None;
+            }
+        }
+        causal_order(more || !mine.is_empty(), less || !theirs.is_empty())
+    }
+}
+
+impl<A: Actor> FromIterator<Dot<A>> for VersionVector<A> {
+    /// Each dot stands for all dots of its actor up to it.
+    fn from_iter<I: IntoIterator<Item = Dot<A>>>(dots: I) -> Self {
+        let mut vector = Self::new();
+        for dot in dots {
+            vector.advance(dot);
+        }
+        vector
+    }
+}
+
+impl<A: Actor + fmt::Display> fmt::Display for VersionVector<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
+        for (at, entry) in self.tips().iter().enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            write!(f, "{comma}{entry}")?;
+        }
+        f.write_str("}")
+    }
+}
+
+/// The order of two sets, from whether each has something that the other lacks.
+pub(crate) fn causal_order(more: bool, less: bool) -> Option<Ordering> {
+    match (more, less) {
+        (false, false) => Some(Ordering::Equal),
+        (true, false) => Some(Ordering::Greater),
+        (false, true) => Some(Ordering::Less),
+        (true, true) => None,
+    }
+}
+
+/// Replicas of one key are few: most clocks fit without heap.
+const INLINE: usize = 4;
