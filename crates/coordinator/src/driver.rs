@@ -1,0 +1,270 @@
+//! The tokio shell: runs the state machines against a transport, a store and the clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dynamokv_ring::NodeId;
+use dynamokv_storage::Value;
+use dynamokv_vclock::HybridClock;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::Instant;
+
+use crate::config::Config;
+use crate::run::{PutRun, run_get, run_put};
+use crate::{
+    Drain, DrainGuard, Error, Fence, Forwarded, GetReply, GetRequest, HintSink, Membership,
+    PutReply, PutRequest, ReadPlan, Refusal, Replica, ReplicaError, ReplicaTransport, View, WritePlan,
+};
+
+/// Milliseconds since the Unix epoch, from wherever the caller takes its time.
+pub type WallClock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Coordinates reads and writes for clients: any node takes any request.
+///
+/// Cheap to clone.
+pub struct Coordinator<M, T, H> {
+    pub(crate) shared: Arc<Shared<M, T, H>>,
+}
+
+pub(crate) struct Shared<M, T, H> {
+    pub(crate) config: Config,
+    pub(crate) membership: Arc<M>,
+    pub(crate) transport: Arc<T>,
+    pub(crate) replica: Arc<Replica<M, H>>,
+    pub(crate) drain: Arc<Drain>,
+    pub(crate) background: Arc<Semaphore>,
+    foreground: Arc<Semaphore>,
+    clock: Mutex<HybridClock>,
+    wall_clock: WallClock,
+}
+
+impl<M, T, H> Clone for Coordinator<M, T, H> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+/// One operation's view, held for as long as the operation acts on it.
+pub(crate) struct Begun {
+    pub(crate) view: Arc<View>,
+    pub(crate) guard: DrainGuard,
+}
+
+impl<M: Membership, T: ReplicaTransport, H: HintSink> Shared<M, T, H> {
+    pub(crate) fn begin(&self) -> Begun {
+        let (guard, view) = self.drain.enter(|| {
+            let view = self.membership.view();
+            (view.phase, view)
+        });
+        Begun { view, guard }
+    }
+
+    /// Feeds the failure detector; a refusal is an answer too.
+    pub(crate) fn report<R>(&self, node: NodeId, result: &Result<R, ReplicaError>) {
+        let missed = matches!(result, Err(ReplicaError::Unreachable(_) | ReplicaError::Lost(_)));
+        self.membership.report(node, !missed);
+    }
+}
+
+impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
+    /// A coordinator on the node whose replica is `replica`.
+    pub fn new(
+        config: Config,
+        membership: Arc<M>,
+        transport: Arc<T>,
+        replica: Arc<Replica<M, H>>,
+        wall_clock: WallClock,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                background: Arc::new(Semaphore::new(config.background_max.get())),
+                foreground: Arc::new(Semaphore::new(config.in_flight_max.get())),
+                config,
+                membership,
+                transport,
+                replica,
+                drain: Arc::default(),
+                clock: Mutex::default(),
+                wall_clock,
+            }),
+        }
+    }
+
+    /// What is under way here, for stage changes to wait on.
+    pub fn drain(&self) -> Arc<Drain> {
+        Arc::clone(&self.shared.drain)
+    }
+
+    /// Writes or deletes; answers when W replicas have a durable copy, and goes on with the rest in the
+    /// background.
+    ///
+    /// # Errors
+    /// Each [`Error`] says whether the write was applied, was not, or may have been.
+    pub async fn put(&self, request: PutRequest) -> Result<PutReply, Error> {
+        self.check_put(&request)?;
+        let _permit = self.admit()?;
+        let deadline = self.deadline(request.options.timeout);
+        let view = self.shared.membership.view();
+        let token = request.key.token();
+        let sets = view.write_sets(token);
+        if view.is_member() && sets.iter().any(|set| set.contains(&view.me)) {
+            return self.coordinate(request, deadline).await;
+        }
+        let mut owners: Vec<NodeId> = sets.concat();
+        owners.retain(|owner| view.live.contains(owner));
+        for owner in owners {
+            let forwarded = Forwarded { fence: view.fence, put: request.clone() };
+            let timeout = deadline.saturating_duration_since(Instant::now());
+            let result = self.shared.transport.forward(owner, forwarded, timeout).await;
+            self.shared.report(owner, &result);
+            match result {
+                Ok(Err(Error::Refused(_))) | Err(ReplicaError::Refused(_) | ReplicaError::Unreachable(_)) => {}
+                Ok(verdict) => return verdict,
+                Err(error) => {
+                    let kind = crate::AnswerKind::Failed(error.to_string());
+                    let answers = vec![crate::Answer { node: owner, kind }];
+                    return Err(Error::Unknown { needed: self.write_quorum(&request), answers });
+                }
+            }
+        }
+        if view.is_member() {
+            return self.coordinate(request, deadline).await;
+        }
+        Err(Error::NotMember)
+    }
+
+    /// Coordinates a write that another node sent here because this node is a replica of the key.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put); [`Error::Refused`] where this node is no replica, with nothing done.
+    pub async fn put_forwarded(&self, request: Forwarded) -> Result<PutReply, Error> {
+        self.check_put(&request.put)?;
+        let view = self.shared.membership.view();
+        view.fence.admit(&request.fence, view.required)?;
+        let token = request.put.key.token();
+        if !view.write_sets(token).iter().any(|set| set.contains(&view.me)) {
+            return Err(Refusal::NotOwner.into());
+        }
+        let _permit = self.admit()?;
+        let deadline = self.deadline(request.put.options.timeout);
+        self.coordinate(request.put, deadline).await
+    }
+
+    /// Reads; answers with the join of R replicas, and repairs those that lack something in the background.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] names who answered what.
+    pub async fn get(&self, request: GetRequest) -> Result<GetReply, Error> {
+        let view = self.shared.membership.view();
+        let quorum = request.options.quorum.unwrap_or(self.shared.config.read_quorum.get());
+        check_quorum("r", quorum, view.read_ring().replicas_wanted())?;
+        self.check_timeout(request.options.timeout)?;
+        let _permit = self.admit()?;
+        let deadline = self.deadline(request.options.timeout);
+        loop {
+            let begun = self.shared.begin();
+            let fence = begun.view.fence;
+            let plan = ReadPlan::new(&begun.view, request.key.token(), quorum, request.options.mode);
+            let (respond, response) = oneshot::channel();
+            let shared = Arc::clone(&self.shared);
+            let key = request.key.clone();
+            tokio::spawn(run_get(shared, key, plan, begun, deadline, respond));
+            let (verdict, refused_by) = response.await.map_err(|_| Error::NotMember)?;
+            match (verdict.state, refused_by) {
+                (Some(state), _) => {
+                    let (answers, coordinator) = (verdict.answers, view.me);
+                    return Ok(GetReply { state, answers, coordinator });
+                }
+                (None, Some(peer)) if self.caught_up(peer, fence, deadline).await => {}
+                (None, _) => {
+                    return Err(Error::Unreadable { needed: quorum, answers: verdict.answers });
+                }
+            }
+        }
+    }
+
+    async fn coordinate(&self, request: PutRequest, deadline: Instant) -> Result<PutReply, Error> {
+        let quorum = self.write_quorum(&request);
+        let mut begun = self.shared.begin();
+        let me = begun.view.me;
+        let token = request.key.token();
+        let mut plan = WritePlan::new(&begun.view, token, quorum, request.options.mode)?;
+        let value = Value {
+            time: self.shared.clock.lock().now((self.shared.wall_clock)()),
+            body: request.value,
+            content_type: request.content_type,
+        };
+        let applied = self.shared.replica.apply(&request.key, value, &request.context, plan.local)?;
+        let context = applied.delta.context().clone();
+        let delta = Arc::new(applied.delta);
+        loop {
+            let fence = begun.view.fence;
+            let (respond, response) = oneshot::channel();
+            let run = PutRun { key: request.key.clone(), delta: Arc::clone(&delta), seq: applied.seq };
+            tokio::spawn(run_put(Arc::clone(&self.shared), run, plan, begun, deadline, respond));
+            let (verdict, refused_by) = response.await.map_err(|_| Error::Unknown {
+                needed: quorum,
+                answers: Vec::new(),
+            })?;
+            if verdict.applied {
+                let state = if request.return_values { self.shared.replica.store().get(&request.key)? } else { None };
+                let context = state.as_ref().map_or(context, |state| state.context().clone());
+                return Ok(PutReply { context, state, answers: verdict.answers, coordinator: me });
+            }
+            let unknown = Error::Unknown { needed: quorum, answers: verdict.answers };
+            // The delta is idempotent: under a newer view the same write simply goes on.
+            match refused_by {
+                Some(peer) if self.caught_up(peer, fence, deadline).await => {}
+                _ => return Err(unknown),
+            }
+            begun = self.shared.begin();
+            plan = WritePlan::new(&begun.view, token, quorum, request.options.mode).map_err(|_| unknown)?;
+        }
+    }
+
+    /// Gossips with the peer that knows better; whether the view has changed in time.
+    async fn caught_up(&self, peer: NodeId, fence: Fence, deadline: Instant) -> bool {
+        let caught_up = self.shared.membership.catch_up(peer, fence);
+        tokio::time::timeout_at(deadline, caught_up).await.is_ok()
+    }
+
+    fn admit(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Error> {
+        Arc::clone(&self.shared.foreground)
+            .try_acquire_owned()
+            .map_err(|_| Error::Overloaded { limit: self.shared.config.in_flight_max.get() })
+    }
+
+    fn check_put(&self, request: &PutRequest) -> Result<(), Error> {
+        if request.value.is_none() && request.context.is_empty() {
+            return Err(Error::ContextRequired);
+        }
+        let view = self.shared.membership.view();
+        check_quorum("w", self.write_quorum(request), view.current.replicas_wanted())?;
+        self.check_timeout(request.options.timeout)
+    }
+
+    fn write_quorum(&self, request: &PutRequest) -> usize {
+        request.options.quorum.unwrap_or(self.shared.config.write_quorum.get())
+    }
+
+    fn check_timeout(&self, timeout: Option<Duration>) -> Result<(), Error> {
+        let limit = self.shared.config.timeout_max;
+        match timeout {
+            Some(value) if value.is_zero() || value > limit => Err(Error::Timeout { value, limit }),
+            _ => Ok(()),
+        }
+    }
+
+    fn deadline(&self, timeout: Option<Duration>) -> Instant {
+        Instant::now() + timeout.unwrap_or(self.shared.config.timeout)
+    }
+}
+
+fn check_quorum(field: &'static str, value: usize, limit: usize) -> Result<(), Error> {
+    if (1..=limit).contains(&value) {
+        Ok(())
+    } else {
+        Err(Error::Quorum { field, value, limit })
+    }
+}

@@ -1,0 +1,31 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod config;
+mod drain;
+mod driver;
+mod error;
+mod get;
+mod plan;
+mod put;
+mod replica;
+mod request;
+mod run;
+mod transport;
+mod view;
+
+pub use config::Config;
+pub use drain::{Drain, DrainGuard};
+pub use driver::{Coordinator, WallClock};
+pub use error::{Error, ErrorKind};
+pub use get::{GetAction, GetOp, GetVerdict};
+pub use plan::{LocalRole, ReadPlan, WritePlan};
+pub use put::{PutAction, PutOp, PutVerdict};
+pub use replica::Replica;
+pub use request::{
+    Answer, AnswerKind, Forwarded, GetReply, GetRequest, Options, PutReply, PutRequest, QuorumMode,
+    ReplicaError, ReplicaRead, ReplicaState, ReplicaWrite,
+};
+pub use transport::{HintSink, ReplicaTransport};
+pub use view::{Fence, Membership, ReadPhase, Refusal, View, WritePhase};

@@ -1,0 +1,128 @@
+//! A node's answers to coordinators: its own copies, behind the fence.
+
+use std::sync::Arc;
+
+use dynamokv_ring::NodeId;
+use dynamokv_storage::{Applied, Batch, ObjectKey, ObjectStore, Value};
+use dynamokv_vclock::CausalContext;
+
+use crate::{
+    HintSink, LocalRole, Membership, Refusal, ReplicaError, ReplicaRead, ReplicaState, ReplicaWrite, View,
+};
+
+/// The replica's side of every operation: checks that the sender's view is new enough and that this
+/// node has the part that it is asked to play, then reads or writes the store.
+pub struct Replica<M, H> {
+    store: Arc<ObjectStore>,
+    membership: Arc<M>,
+    hints: Arc<H>,
+}
+
+impl<M: Membership, H: HintSink> Replica<M, H> {
+    /// A replica over `store`.
+    pub fn new(store: Arc<ObjectStore>, membership: Arc<M>, hints: Arc<H>) -> Self {
+        Self { store, membership, hints }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<ObjectStore> {
+        &self.store
+    }
+
+    /// Joins a delta and completes when the copy is as durable as it must be: a hint always waits
+    /// for a real sync, since its sender forgets about the replica that it stands in for.
+    ///
+    /// # Errors
+    /// A [`Refusal`], with nothing done, or a failure of the store.
+    pub async fn write(&self, request: ReplicaWrite) -> Result<(), ReplicaError> {
+        let view = self.membership.view();
+        view.fence.admit(&request.fence, view.required)?;
+        let target = request.hint_for.filter(|target| *target != view.me);
+        if target.is_none() && !view.stores(view.me, request.key.token()) {
+            return Err(Refusal::NotOwner.into());
+        }
+        let joined = self
+            .store
+            .join(&request.key, &request.delta, |batch: &mut Batch| {
+                if let Some(target) = target {
+                    self.hints.mark(batch, &request.key, target);
+                }
+            })
+            .map_err(failed)?;
+        let synced = if target.is_some() {
+            self.store.synced(joined.seq).await
+        } else {
+            self.store.settled(joined.seq).await
+        };
+        synced.map_err(failed)
+    }
+
+    /// This node's own copy.
+    ///
+    /// # Errors
+    /// A [`Refusal`] where this node owns no complete copy: "not found" is never said for a range that is
+    /// not its own. A damaged record is a failure.
+    pub fn read(&self, request: &ReplicaRead) -> Result<ReplicaState, ReplicaError> {
+        let view = self.membership.view();
+        view.fence.admit(&request.fence, view.required)?;
+        if !request.as_fallback && !view.answers(request.key.token()) {
+            return Err(Refusal::NotOwner.into());
+        }
+        self.own_copy(&request.key)
+    }
+
+    /// This node's copy, whoever owns the key.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub fn own_copy(&self, key: &ObjectKey) -> Result<ReplicaState, ReplicaError> {
+        let state = self.store.get(key).map_err(failed)?.unwrap_or_default();
+        let marked = self.hints.is_marked(key).map_err(failed)?;
+        Ok(ReplicaState { state, marked })
+    }
+
+    /// Applies a client's write here, where it gets its dot: visible at once, durable after the sync of its
+    /// sequence number. A fallback marks the key for the replica that it stands in for, in the same batch.
+    ///
+    /// # Errors
+    /// Those of [`ObjectStore::put`].
+    pub fn apply(
+        &self,
+        key: &ObjectKey,
+        value: Value,
+        context: &CausalContext,
+        role: LocalRole,
+    ) -> Result<Applied, dynamokv_storage::Error> {
+        self.store.put(key, value, context, |batch: &mut Batch| {
+            if let LocalRole::HoldsFor(target) = role {
+                self.hints.mark(batch, key, target);
+            }
+        })
+    }
+
+    /// Makes durable that `target` lacks the key and that this node will hand it over.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub async fn keep_marker(&self, key: &ObjectKey, target: NodeId) -> Result<(), ReplicaError> {
+        let seq = self
+            .store
+            .settle(key, |state, settle| {
+                if state.is_some() {
+                    self.hints.mark(settle.batch(), key, target);
+                }
+            })
+            .map_err(failed)?
+            .seq;
+        self.store.synced(seq).await.map_err(failed)
+    }
+
+    /// The present view.
+    pub fn view(&self) -> Arc<View> {
+        self.membership.view()
+    }
+}
+
+fn failed(error: dynamokv_storage::Error) -> ReplicaError {
+    ReplicaError::Failed(error.to_string())
+}

@@ -1,0 +1,213 @@
+//! One operation's loop: actions out to the transport, replies and timers back into the machine.
+
+use std::sync::Arc;
+
+use dynamokv_ring::NodeId;
+use dynamokv_storage::{ObjectKey, State, WriteSeq};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::driver::{Begun, Shared};
+use crate::{
+    Fence, GetAction, GetOp, GetVerdict, HintSink, Membership, PutAction, PutOp, PutVerdict, ReadPlan,
+    ReplicaError, ReplicaRead, ReplicaState, ReplicaTransport, ReplicaWrite, WritePlan,
+};
+
+/// The write that a [`PutOp`] spreads.
+pub(crate) struct PutRun {
+    pub(crate) key: ObjectKey,
+    pub(crate) delta: Arc<State>,
+    pub(crate) seq: WriteSeq,
+}
+
+type Calls<R> = FuturesUnordered<BoxFuture<'static, (NodeId, Result<R, ReplicaError>)>>;
+
+/// Runs a write to its end; `respond` gets the verdict, and a peer that refused because our view is stale.
+pub(crate) async fn run_put<M: Membership, T: ReplicaTransport, H: HintSink>(
+    shared: Arc<Shared<M, T, H>>,
+    run: PutRun,
+    plan: WritePlan,
+    begun: Begun,
+    deadline: Instant,
+    respond: oneshot::Sender<(PutVerdict, Option<NodeId>)>,
+) {
+    let me = plan.me;
+    let hinted = matches!(plan.local, crate::LocalRole::HoldsFor(_));
+    let mut op = PutOp::new(plan);
+    let mut calls: Calls<()> = FuturesUnordered::new();
+    let store = Arc::clone(shared.replica.store());
+    calls.push(Box::pin(async move {
+        let synced = if hinted { store.synced(run.seq).await } else { store.settled(run.seq).await };
+        (me, synced.map_err(|error| ReplicaError::Failed(error.to_string())))
+    }));
+    let mut respond = Some(respond);
+    let mut background = None;
+    let mut refused_by = None;
+    let mut slow = Some(Instant::now() + shared.config.slow_after);
+    op.start();
+    loop {
+        while let Some(action) = op.poll_action() {
+            match action {
+                PutAction::Send { to, hint_for } => {
+                    let request = ReplicaWrite {
+                        fence: begun.view.fence,
+                        key: run.key.clone(),
+                        delta: Arc::clone(&run.delta),
+                        hint_for,
+                    };
+                    calls.push(write_call(Arc::clone(&shared), to, request, deadline));
+                }
+                PutAction::KeepMarker { target } => {
+                    if let Err(error) = shared.replica.keep_marker(&run.key, target).await {
+                        tracing::error!(%target, %error, "a marker could not be kept");
+                    }
+                }
+                PutAction::Respond(verdict) => {
+                    if let Some(respond) = respond.take() {
+                        // A caller that went away needs no answer; the write goes on.
+                        let _ = respond.send((verdict, refused_by));
+                    }
+                    background = Arc::clone(&shared.background).try_acquire_owned().ok();
+                    if background.is_none() {
+                        op.on_deadline();
+                    }
+                }
+            }
+        }
+        if op.is_finished() {
+            break;
+        }
+        let timer = slow.unwrap_or(deadline).min(deadline);
+        tokio::select! {
+            biased;
+            Some((node, result)) = calls.next() => {
+                if let Err(ReplicaError::Refused(_)) = result {
+                    refused_by = Some(node);
+                }
+                if node != me {
+                    shared.report(node, &result);
+                }
+                op.on_reply(node, result.map_err(|error| error.to_string()));
+            }
+            () = tokio::time::sleep_until(timer) => {
+                if slow.take().is_some() && timer < deadline {
+                    op.on_slow();
+                } else {
+                    op.on_deadline();
+                }
+            }
+        }
+    }
+    drop((background, begun.guard));
+}
+
+/// Runs a read to its end, repairs included.
+pub(crate) async fn run_get<M: Membership, T: ReplicaTransport, H: HintSink>(
+    shared: Arc<Shared<M, T, H>>,
+    key: ObjectKey,
+    plan: ReadPlan,
+    begun: Begun,
+    deadline: Instant,
+    respond: oneshot::Sender<(GetVerdict, Option<NodeId>)>,
+) {
+    let me = plan.me;
+    let fence = begun.view.fence;
+    let mut op = GetOp::new(plan);
+    let mut calls: Calls<ReplicaState> = FuturesUnordered::new();
+    let mut respond = Some(respond);
+    let mut refused_by = None;
+    let mut slow = Instant::now() + shared.config.slow_after;
+    let mut repairs = Vec::new();
+    op.start();
+    loop {
+        while let Some(action) = op.poll_action() {
+            match action {
+                GetAction::Ask { node, as_fallback } => {
+                    let request = ReplicaRead { fence, key: key.clone(), as_fallback };
+                    calls.push(read_call(Arc::clone(&shared), me, node, request, deadline));
+                }
+                GetAction::Respond(verdict) => {
+                    if let Some(respond) = respond.take() {
+                        // A caller that went away needs no answer.
+                        let _ = respond.send((verdict, refused_by));
+                    }
+                }
+                GetAction::Repair { to, state } => repairs.push((to, state)),
+            }
+        }
+        if op.is_finished() {
+            break;
+        }
+        tokio::select! {
+            biased;
+            Some((node, result)) = calls.next() => {
+                if let Err(ReplicaError::Refused(_)) = result {
+                    refused_by = Some(node);
+                }
+                if node != me {
+                    shared.report(node, &result);
+                }
+                op.on_reply(node, result.map_err(|error| error.to_string()));
+            }
+            () = tokio::time::sleep_until(slow.min(deadline)) => {
+                if slow < deadline {
+                    op.on_slow();
+                    slow += shared.config.slow_after;
+                } else {
+                    op.on_deadline();
+                }
+            }
+        }
+    }
+    repair(&shared, fence, &key, repairs).await;
+    drop(begun.guard);
+}
+
+/// Best effort and bounded: what is not repaired now is found again by the next read.
+async fn repair<M: Membership, T: ReplicaTransport, H: HintSink>(
+    shared: &Arc<Shared<M, T, H>>,
+    fence: Fence,
+    key: &ObjectKey,
+    repairs: Vec<(NodeId, Arc<State>)>,
+) {
+    for (to, delta) in repairs {
+        let Ok(_permit) = shared.background.try_acquire() else { return };
+        let request = ReplicaWrite { fence, key: key.clone(), delta, hint_for: None };
+        let result = if to == shared.membership.view().me {
+            shared.replica.write(request).await
+        } else {
+            shared.transport.write(to, request, shared.config.timeout).await
+        };
+        tracing::debug!(%to, ok = result.is_ok(), "read repair");
+    }
+}
+
+fn write_call<M: Membership, T: ReplicaTransport, H: HintSink>(
+    shared: Arc<Shared<M, T, H>>,
+    to: NodeId,
+    request: ReplicaWrite,
+    deadline: Instant,
+) -> BoxFuture<'static, (NodeId, Result<(), ReplicaError>)> {
+    Box::pin(async move {
+        let timeout = deadline.saturating_duration_since(Instant::now());
+        (to, shared.transport.write(to, request, timeout).await)
+    })
+}
+
+fn read_call<M: Membership, T: ReplicaTransport, H: HintSink>(
+    shared: Arc<Shared<M, T, H>>,
+    me: NodeId,
+    to: NodeId,
+    request: ReplicaRead,
+    deadline: Instant,
+) -> BoxFuture<'static, (NodeId, Result<ReplicaState, ReplicaError>)> {
+    Box::pin(async move {
+        if to == me {
+            return (to, shared.replica.read(&request));
+        }
+        let timeout = deadline.saturating_duration_since(Instant::now());
+        (to, shared.transport.read(to, request, timeout).await)
+    })
+}
