@@ -1,0 +1,189 @@
+//! From costs to owners: the cheapest nodes that are not full take each partition.
+
+use super::rendezvous::{Contender, Permutation};
+use super::shares::SHARE_BITS;
+use crate::spread::{Picks, Spread};
+
+/// The owners of each partition by the numbers of the members, flattened.
+pub(super) fn assign(
+    contenders: &[Contender],
+    spread: &Spread,
+    shares: &[u64],
+    bits: u32,
+) -> Vec<u32> {
+    let copies = spread.copies;
+    let mut owners = vec![0; copies << bits];
+    if copies == 0 {
+        return owners;
+    }
+    let candidates = Candidates::cheapest(contenders, CANDIDATES_PER_COPY * copies, bits);
+    let mut replicas = Loads::new(shares, 1);
+    let mut primaries = Loads::new(shares, copies as u64);
+    let mut picks = Picks::new(spread);
+    let order = Permutation::new(ORDER_SEED, bits);
+    for partition in (0..1 << bits).map(|turn| order.apply(turn)) {
+        picks.clear();
+        for candidate in candidates.of(partition) {
+            if replicas.has_room(candidate.member) && picks.admits(candidate.member) {
+                picks.add(candidate.member);
+            }
+        }
+        if !picks.is_complete() {
+            complete(&mut picks, contenders, partition, &replicas);
+        }
+        let list = &mut owners[partition as usize * copies..][..copies];
+        list.copy_from_slice(picks.chosen());
+        for &owner in list.iter() {
+            replicas.add(owner);
+        }
+        let first = primaries.first_with_room(list);
+        list[..=first].rotate_right(1);
+        primaries.add(list[0]);
+    }
+    owners
+}
+
+/// Fills up a list for which the candidates at hand did not do: by the whole order of costs and then, as copies and
+/// zones go before balance, by the emptiest of the full nodes.
+fn complete(picks: &mut Picks<'_>, contenders: &[Contender], partition: u32, loads: &Loads) {
+    let mut order: Vec<(u64, u32)> = contenders
+        .iter()
+        .zip(0..)
+        .map(|(contender, member)| (contender.cost(partition), member))
+        .collect();
+    order.sort_unstable();
+    picks.clear();
+    for &(_, member) in &order {
+        if loads.has_room(member) && picks.admits(member) {
+            picks.add(member);
+        }
+    }
+    while !picks.is_complete() {
+        let emptiest = order
+            .iter()
+            .filter(|&&(_, member)| picks.admits(member))
+            .min_by_key(|&&(_, member)| loads.fullness(member));
+        let Some(&(_, member)) = emptiest else { break };
+        picks.add(member);
+    }
+}
+
+/// How much each member has, and may have.
+struct Loads {
+    taken: Vec<u32>,
+    room: Vec<u32>,
+}
+
+impl Loads {
+    /// The bound is the share, divided by `part`, and [`SLACK_PERCENT`] more.
+    fn new(shares: &[u64], part: u64) -> Self {
+        let bound = |&share: &u64| {
+            let scaled = u128::from(share) * u128::from(100 + SLACK_PERCENT);
+            scaled.div_ceil(u128::from(part * 100) << SHARE_BITS) as u32
+        };
+        Loads {
+            taken: vec![0; shares.len()],
+            room: shares.iter().map(bound).collect(),
+        }
+    }
+
+    fn has_room(&self, member: u32) -> bool {
+        self.taken[member as usize] < self.room[member as usize]
+    }
+
+    fn add(&mut self, member: u32) {
+        self.taken[member as usize] += 1;
+    }
+
+    /// What is taken per what may be taken, as a number to compare.
+    fn fullness(&self, member: u32) -> u64 {
+        let (taken, room) = (self.taken[member as usize], self.room[member as usize]);
+        (u64::from(taken) << 32) / u64::from(room.max(1))
+    }
+
+    /// The place in the list of the first member with room, or else of the least full.
+    fn first_with_room(&self, list: &[u32]) -> usize {
+        let place = list.iter().position(|&member| self.has_room(member));
+        let emptiest = || (0..list.len()).min_by_key(|&place| self.fullness(list[place]));
+        place.or_else(emptiest).unwrap_or(0)
+    }
+}
+
+/// The cheapest members of each partition, the cheapest first.
+struct Candidates {
+    entries: Vec<Candidate>,
+    /// Where the entries of each partition start, and one more for the end.
+    starts: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    cost: u64,
+    member: u32,
+}
+
+impl Candidates {
+    /// At least about `wanted` for each partition, on average, without computing all costs: O(partitions x wanted).
+    fn cheapest(contenders: &[Contender], wanted: usize, bits: u32) -> Self {
+        let limit = cost_limit(contenders, wanted);
+        let found: Vec<(u32, Candidate)> = contenders
+            .iter()
+            .zip(0..)
+            .flat_map(|(contender, member)| {
+                contender
+                    .within(limit)
+                    .map(move |(partition, cost)| (partition, Candidate { cost, member }))
+            })
+            .collect();
+        let mut starts = vec![0u32; (1 << bits) + 1];
+        for (partition, _) in &found {
+            starts[*partition as usize + 1] += 1;
+        }
+        for partition in 0..1 << bits {
+            starts[partition + 1] += starts[partition];
+        }
+        let mut next = starts.clone();
+        let mut entries = vec![Candidate::default(); found.len()];
+        for (partition, candidate) in found {
+            let slot = &mut next[partition as usize];
+            entries[*slot as usize] = candidate;
+            *slot += 1;
+        }
+        for bounds in starts.windows(2) {
+            entries[bounds[0] as usize..bounds[1] as usize].sort_unstable();
+        }
+        Candidates { entries, starts }
+    }
+
+    fn of(&self, partition: u32) -> &[Candidate] {
+        let (start, end) = (
+            self.starts[partition as usize],
+            self.starts[partition as usize + 1],
+        );
+        &self.entries[start as usize..end as usize]
+    }
+}
+
+/// A cost that at least about `wanted` members of a partition do not exceed, on average. Only speed depends on it.
+fn cost_limit(contenders: &[Contender], wanted: usize) -> u64 {
+    if contenders.len() <= 2 * wanted {
+        return u64::MAX;
+    }
+    let mut limit = 1u64;
+    let within = |limit: u64| {
+        let fractions = contenders
+            .iter()
+            .map(|contender| contender.fraction_within(limit));
+        fractions.sum::<f64>()
+    };
+    while limit < u64::MAX / 2 && within(limit) < wanted as f64 {
+        limit *= 2;
+    }
+    limit
+}
+
+/// A node may hold this much more than its share.
+const SLACK_PERCENT: u64 = 5;
+/// A fixed order in which the partitions choose.
+const ORDER_SEED: u64 = 0x6479_6e61_6d6f_6b76;
+const CANDIDATES_PER_COPY: usize = 8;

@@ -1,0 +1,193 @@
+use crate::fingerprint::{self, Scheme};
+use crate::placement::{PartitionId, Placement};
+use crate::spread::{Picks, Spread};
+use crate::{Error, Member, NodeId, Result, Token, TokenRange, members};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// The classic ring (Karger et al. 1997; strategy 1 of the Dynamo paper): each node has random tokens, and a key
+/// belongs to the owners of the first tokens from its own token on, clockwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRing {
+    vnodes: u32,
+    replicas: usize,
+    members: Vec<Member>,
+    /// All tokens of all members, in order.
+    tokens: Vec<VirtualNode>,
+    /// The last token of each partition.
+    ends: Vec<Token>,
+    /// The preference lists of all partitions, one after the other, each of `copies` nodes.
+    table: Vec<NodeId>,
+    copies: usize,
+    fingerprint: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct VirtualNode {
+    token: Token,
+    /// By its number.
+    member: u32,
+}
+
+impl TokenRing {
+    /// The greatest number of tokens of all members together.
+    pub const TOKENS_MAX: u64 = 1 << 22;
+
+    /// A ring with `vnodes` tokens for each ordinary node (weight 100), and in proportion, but at least one, for others.
+    /// The order of the members does not matter. No members is allowed: then nobody owns anything.
+    ///
+    /// # Errors
+    /// [`Error::Tokens`] if `vnodes` is 0 or there are more than [`Self::TOKENS_MAX`] tokens,
+    /// [`Error::Replicas`] unless `replicas` is in 1..=16, [`Error::DuplicateMember`] if an id comes twice.
+    pub fn new(
+        vnodes: u32,
+        replicas: usize,
+        members: impl IntoIterator<Item = Member>,
+    ) -> Result<Self> {
+        members::check_replicas(replicas)?;
+        let members = members::in_order(members)?;
+        let total = members.iter().map(|member| count(vnodes, member)).sum();
+        if vnodes == 0 || total > Self::TOKENS_MAX {
+            return Err(Error::Tokens { tokens: total });
+        }
+        let tokens = tokens(vnodes, &members);
+        let spread = Spread::new(&members, replicas);
+        let mut ends: Vec<Token> = tokens.iter().map(|vnode| vnode.token).collect();
+        let mut table = Vec::with_capacity((tokens.len() + 1) * spread.copies);
+        let mut picks = Picks::new(&spread);
+        for start in 0..tokens.len() {
+            picks.clear();
+            for vnode in clockwise(&tokens, start) {
+                if picks.is_complete() {
+                    break;
+                }
+                if picks.admits(vnode.member) {
+                    picks.add(vnode.member);
+                }
+            }
+            table.extend(
+                picks
+                    .chosen()
+                    .iter()
+                    .map(|&owner| members[owner as usize].id),
+            );
+        }
+        if ends.last() != Some(&Token::MAX) {
+            // The range that wraps around is kept as two, so that no range wraps: the last has the owners of the first.
+            ends.push(Token::MAX);
+            table.extend_from_within(..spread.copies);
+        }
+        Ok(TokenRing {
+            vnodes,
+            replicas,
+            ends,
+            table,
+            copies: spread.copies,
+            fingerprint: fingerprint::fingerprint(Scheme::Tokens, vnodes, replicas, &members),
+            tokens,
+            members,
+        })
+    }
+
+    /// Tokens for each ordinary node.
+    pub fn vnodes(&self) -> u32 {
+        self.vnodes
+    }
+}
+
+/// The number of tokens of a member.
+fn count(vnodes: u32, member: &Member) -> u64 {
+    let ordinary = u64::from(Member::ORDINARY_WEIGHT.get());
+    let scaled = u64::from(vnodes) * u64::from(member.weight.get());
+    ((scaled + ordinary / 2) / ordinary).max(1)
+}
+
+/// The tokens of all members in order. Should two fall together, the lower id keeps it.
+fn tokens(vnodes: u32, members: &[Member]) -> Vec<VirtualNode> {
+    let mut tokens: Vec<VirtualNode> = members
+        .iter()
+        .zip(0..)
+        .flat_map(|(member, number)| {
+            (0..count(vnodes, member)).map(move |index| VirtualNode {
+                token: virtual_token(member.id, index),
+                member: number,
+            })
+        })
+        .collect();
+    tokens.sort_unstable();
+    tokens.dedup_by_key(|vnode| vnode.token);
+    tokens
+}
+
+/// XXH3-64 of the id and the index, 8 bytes each, little-endian.
+fn virtual_token(id: NodeId, index: u64) -> Token {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&id.0.to_le_bytes());
+    bytes[8..].copy_from_slice(&index.to_le_bytes());
+    Token(xxh3_64(&bytes))
+}
+
+/// All virtual nodes once around, from a place on.
+fn clockwise(tokens: &[VirtualNode], start: usize) -> impl Iterator<Item = &VirtualNode> {
+    let (before, after) = tokens.split_at(start);
+    after.iter().chain(before)
+}
+
+impl Placement for TokenRing {
+    fn replicas_wanted(&self) -> usize {
+        self.replicas
+    }
+
+    fn partitions(&self) -> u32 {
+        self.ends.len() as u32
+    }
+
+    fn partition_of(&self, token: Token) -> PartitionId {
+        PartitionId(self.ends.partition_point(|&end| end < token) as u32)
+    }
+
+    fn range_of(&self, partition: PartitionId) -> TokenRange {
+        let place = (partition.0 as usize).min(self.ends.len() - 1);
+        let before = place.checked_sub(1).map(|place| self.ends[place]);
+        TokenRange {
+            first: before.map_or(Token::MIN, |end| Token(end.0 + 1)),
+            last: self.ends[place],
+        }
+    }
+
+    fn owners_of(&self, partition: PartitionId) -> &[NodeId] {
+        let start = partition.0 as usize * self.copies;
+        self.table
+            .get(start..start + self.copies)
+            .unwrap_or_default()
+    }
+
+    fn ranking_of(&self, partition: PartitionId) -> Vec<NodeId> {
+        let mut ranking = self.owners_of(partition).to_vec();
+        let mut ranked = vec![false; self.members.len()];
+        for owner in &ranking {
+            if let Ok(number) = self.members.binary_search_by_key(owner, |member| member.id) {
+                ranked[number] = true;
+            }
+        }
+        let start = (partition.0 as usize).min(self.tokens.len());
+        for vnode in clockwise(&self.tokens, start) {
+            if ranking.len() == self.members.len() {
+                break;
+            }
+            let ranked = &mut ranked[vnode.member as usize];
+            if !*ranked {
+                *ranked = true;
+                ranking.push(self.members[vnode.member as usize].id);
+            }
+        }
+        ranking
+    }
+
+    fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+}
