@@ -1,0 +1,278 @@
+use std::fmt;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
+    IteratorMode, Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
+};
+
+use super::{Batch, Engine, Entries, Family, KeyRange, Op, Snapshot, holds_nothing};
+use crate::{Error, Result};
+
+/// An engine on RocksDB, in a folder of its own.
+///
+/// Every write goes to the write-ahead log, which reaches the operating system at once (so it outlives the
+/// process) and the disk with [`sync`](Engine::sync).
+pub struct RocksEngine {
+    db: DB,
+    path: PathBuf,
+    families: Vec<Family>,
+}
+
+/// How a [`RocksEngine`] uses memory.
+#[derive(Clone, Debug)]
+pub struct RocksOptions {
+    /// Bytes for the block cache; write buffers are charged to it, so this bounds both. Default 128 MiB.
+    pub memory_bytes: usize,
+    /// Bytes of log after which the oldest write buffer is flushed; bounds the time to open. Default 256 MiB.
+    pub log_bytes_max: u64,
+}
+
+impl Default for RocksOptions {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 128 << 20,
+            log_bytes_max: 256 << 20,
+        }
+    }
+}
+
+impl RocksEngine {
+    /// Opens the database in `path`, and creates the folder and the families that are missing.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] when another process has it open, [`Error::NotWritable`], [`Error::ForeignFamily`]
+    /// when the folder holds a family that is not in `families`, [`Error::Engine`] for anything else; each
+    /// names the path.
+    pub fn open(
+        path: impl AsRef<Path>,
+        families: impl IntoIterator<Item = Family>,
+        options: &RocksOptions,
+    ) -> Result<Self> {
+        let path = path.as_ref();
+        let mut families: Vec<Family> = families.into_iter().collect();
+        families.sort();
+        families.dedup();
+        std::fs::create_dir_all(path).map_err(|error| Error::NotWritable {
+            path: path.into(),
+            reason: error.to_string().into(),
+        })?;
+        refuse_foreign_families(path, &families)?;
+
+        let cache = Cache::new_lru_cache(options.memory_bytes);
+        let descriptors = families
+            .iter()
+            .filter(|family| **family != Family::DEFAULT)
+            .chain([&Family::DEFAULT]) // RocksDB insists on having it open.
+            .map(|family| ColumnFamilyDescriptor::new(family.as_str(), family_options(&cache)));
+        let db = DB::open_cf_descriptors(&database_options(&cache, options), path, descriptors)
+            .map_err(|error| explain(path, &error))?;
+        Ok(Self {
+            db,
+            path: path.into(),
+            families,
+        })
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn handle(&self, family: &Family) -> Result<&ColumnFamily> {
+        self.families
+            .binary_search(family)
+            .ok()
+            .and_then(|_| self.db.cf_handle(family.as_str()))
+            .ok_or_else(|| Error::UnknownFamily {
+                family: family.clone(),
+            })
+    }
+
+    fn explain(&self, error: &rocksdb::Error) -> Error {
+        explain(&self.path, error)
+    }
+}
+
+impl Engine for RocksEngine {
+    fn name(&self) -> &'static str {
+        "rocksdb"
+    }
+
+    fn families(&self) -> Vec<Family> {
+        self.families.clone()
+    }
+
+    fn get(&self, family: &Family, key: &[u8]) -> Result<Option<Bytes>> {
+        let found = self
+            .db
+            .get_pinned_cf(self.handle(family)?, key)
+            .map_err(|error| self.explain(&error))?;
+        Ok(found.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    fn write(&self, batch: Batch) -> Result<()> {
+        let mut writes = WriteBatch::default();
+        for op in batch.ops() {
+            let handle = self.handle(op.family())?;
+            match op {
+                Op::Put { key, value, .. } => writes.put_cf(handle, key, value),
+                Op::Delete { key, .. } => writes.delete_cf(handle, key),
+                // RocksDB refuses the whole batch for an inverted range.
+                Op::DeleteRange { start, end, .. } if start >= end => {}
+                Op::DeleteRange { start, end, .. } => writes.delete_range_cf(handle, start, end),
+            }
+        }
+        self.db
+            .write_opt(writes, &WriteOptions::default())
+            .map_err(|error| self.explain(&error))
+    }
+
+    fn snapshot(&self) -> Box<dyn Snapshot + '_> {
+        Box::new(RocksSnapshot {
+            engine: self,
+            view: self.db.snapshot(),
+        })
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.db
+            .flush_wal(true)
+            .map_err(|error| self.explain(&error))
+    }
+}
+
+impl fmt::Debug for RocksEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RocksEngine")
+            .field("path", &self.path)
+            .field("families", &self.families)
+            .finish_non_exhaustive()
+    }
+}
+
+struct RocksSnapshot<'a> {
+    engine: &'a RocksEngine,
+    view: rocksdb::Snapshot<'a>,
+}
+
+impl Snapshot for RocksSnapshot<'_> {
+    fn get(&self, family: &Family, key: &[u8]) -> Result<Option<Bytes>> {
+        let found = self.view.get_pinned_cf(self.engine.handle(family)?, key);
+        let found = found.map_err(|error| self.engine.explain(&error))?;
+        Ok(found.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    fn range(&self, family: &Family, range: KeyRange<'_>) -> Result<Entries<'_>> {
+        let handle = self.engine.handle(family)?;
+        if holds_nothing(range) {
+            return Ok(Box::new(std::iter::empty()));
+        }
+        let mut options = ReadOptions::default();
+        match range.0 {
+            Bound::Included(start) => options.set_iterate_lower_bound(start),
+            Bound::Excluded(start) => options.set_iterate_lower_bound(successor(start)),
+            Bound::Unbounded => {}
+        }
+        match range.1 {
+            Bound::Included(end) => options.set_iterate_upper_bound(successor(end)),
+            Bound::Excluded(end) => options.set_iterate_upper_bound(end),
+            Bound::Unbounded => {}
+        }
+        let entries = self
+            .view
+            .iterator_cf_opt(handle, options, IteratorMode::Start);
+        Ok(Box::new(entries.map(|entry| {
+            let (key, value) = entry.map_err(|error| self.engine.explain(&error))?;
+            Ok((Bytes::from(key), Bytes::from(value)))
+        })))
+    }
+}
+
+/// The least key above `key`.
+fn successor(key: &[u8]) -> Vec<u8> {
+    [key, &[0]].concat()
+}
+
+fn database_options(cache: &Cache, options: &RocksOptions) -> Options {
+    let mut database = Options::default();
+    database.create_if_missing(true);
+    database.create_missing_column_families(true);
+    database.set_max_total_wal_size(options.log_bytes_max);
+    database.set_keep_log_file_num(4);
+    // Spreads the write-back of new tables, so that a flush does not stall the log's fsync.
+    database.set_bytes_per_sync(1 << 20);
+    // Half of the memory at most for writes, charged to the cache, so that one figure bounds both.
+    let write_buffers = options.memory_bytes / 2;
+    database.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager_with_cache(
+        write_buffers,
+        false,
+        cache.clone(),
+    ));
+    database
+}
+
+fn family_options(cache: &Cache) -> Options {
+    let mut tables = BlockBasedOptions::default();
+    tables.set_block_cache(cache);
+    // Charged to the cache as well; otherwise filters and indices grow with the data, beyond every bound.
+    tables.set_cache_index_and_filter_blocks(true);
+    tables.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    tables.set_bloom_filter(10.0, false);
+    let mut family = Options::default();
+    family.set_block_based_table_factory(&tables);
+    family.set_compression_type(DBCompressionType::Lz4);
+    family
+}
+
+fn refuse_foreign_families(path: &Path, known: &[Family]) -> Result<()> {
+    if !path.join("CURRENT").exists() {
+        return Ok(());
+    }
+    let found = DB::list_cf(&Options::default(), path).map_err(|error| explain(path, &error))?;
+    let foreign = found.into_iter().find(|name| {
+        name != Family::DEFAULT.as_str() && !known.iter().any(|family| family.as_str() == name)
+    });
+    match foreign {
+        Some(name) => Err(Error::ForeignFamily {
+            path: path.into(),
+            family: name.into(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// RocksDB tells most failures apart only by their text.
+fn explain(path: &Path, error: &rocksdb::Error) -> Error {
+    let text = error.to_string();
+    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    let reason = text.as_str().into();
+    if says(&["No space left", "NoSpace"]) {
+        Error::DiskFull {
+            engine: "rocksdb",
+            reason,
+        }
+    } else if says(&["lock hold by", "/LOCK: Resource temporarily unavailable"]) {
+        Error::InUse {
+            path: path.into(),
+            reason,
+        }
+    } else if says(&[
+        "Permission denied",
+        "Read-only file system",
+        "Not a directory",
+    ]) {
+        Error::NotWritable {
+            path: path.into(),
+            reason,
+        }
+    } else {
+        Error::Engine {
+            engine: "rocksdb",
+            reason: format!("{}: {text}", path.display()).into(),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The form of a key's record in the engine.
+//!
+//! ```text
+//! [format, 1 byte][crc32c, 4 bytes LE][has position, 1 byte]
+//! [incarnation, epoch, counter, 8 bytes LE each, if it has one][canonical state]
+//! ```
+//!
+//! The checksum covers the engine key, the format and everything after the checksum, so a record that stands under
+//! another key is as damaged as one with a flipped bit.
+
+use bytes::{Buf, BufMut, Bytes};
+use dynamokv_vclock::{Epoch, Position};
+
+use crate::error::Damage;
+use crate::value::{State, append_state, decode_state};
+
+/// The version of the record format that this release writes.
+pub(crate) const FORMAT: u8 = 1;
+
+const CHECKSUM: std::ops::Range<usize> = 1..5;
+const POSITION_BYTES: usize = 24;
+
+/// Everything that stands under one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) position: Option<Stamped>,
+    pub(crate) state: State,
+}
+
+/// An issuing position, and the incarnation of the store in which it is valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamped {
+    pub(crate) incarnation: u64,
+    pub(crate) position: Position,
+}
+
+/// An encoded record.
+pub(crate) struct Encoded {
+    pub(crate) bytes: Bytes,
+    state_at: usize,
+}
+
+impl Encoded {
+    /// The canonical state within the record.
+    pub(crate) fn state(&self) -> &[u8] {
+        &self.bytes[self.state_at..]
+    }
+}
+
+pub(crate) fn encode(engine_key: &[u8], position: Option<Stamped>, state: &State) -> Encoded {
+    let mut out = vec![FORMAT, 0, 0, 0, 0, u8::from(position.is_some())];
+    if let Some(Stamped {
+        incarnation,
+        position,
+    }) = position
+    {
+        out.put_u64_le(incarnation);
+        out.put_u64_le(position.epoch.0);
+        out.put_u64_le(position.counter);
+    }
+    let state_at = out.len();
+    append_state(state, &mut out);
+    let sum = checksum(engine_key, FORMAT, &out[CHECKSUM.end..]);
+    out[CHECKSUM].copy_from_slice(&sum.to_le_bytes());
+    Encoded {
+        bytes: out.into(),
+        state_at,
+    }
+}
+
+/// A record and the canonical bytes of its state.
+pub(crate) fn decode(engine_key: &[u8], bytes: &Bytes) -> Result<(Record, Bytes), Damage> {
+    let (header, mut body) = bytes.split_first_chunk::<5>().ok_or(Damage::Short)?;
+    let [format, sum @ ..] = *header;
+    if format != FORMAT {
+        return Err(Damage::Format(format));
+    }
+    if checksum(engine_key, format, body) != u32::from_le_bytes(sum) {
+        return Err(Damage::Checksum);
+    }
+    let position = match body.split_first() {
+        Some((0, rest)) => {
+            body = rest;
+            None
+        }
+        Some((1, rest)) if rest.len() >= POSITION_BYTES => {
+            body = rest;
+            Some(Stamped {
+                incarnation: body.get_u64_le(),
+                position: Position {
+                    epoch: Epoch(body.get_u64_le()),
+                    counter: body.get_u64_le(),
+                },
+            })
+        }
+        _ => return Err(Damage::Content),
+    };
+    let state_bytes = bytes.slice_ref(body);
+    let state = decode_state(&state_bytes).map_err(|_| Damage::Content)?;
+    Ok((Record { position, state }, state_bytes))
+}
+
+fn checksum(engine_key: &[u8], format: u8, body: &[u8]) -> u32 {
+    let sum = crc32c::crc32c_append(crc32c::crc32c(engine_key), &[format]);
+    crc32c::crc32c_append(sum, body)
+}

@@ -1,0 +1,301 @@
+//! The versioned object store: replicated states by key, over any engine.
+
+mod counters;
+mod epochs;
+mod identity;
+mod meta;
+mod options;
+mod scan;
+mod stripes;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+pub use counters::Counters;
+pub use identity::Opened;
+pub use options::StoreOptions;
+pub use scan::{DamagedRecord, Page};
+pub use write::{Applied, Joined, Settle, Settled};
+
+use counters::Meters;
+use epochs::Epochs;
+use meta::Owner;
+use stripes::Stripes;
+
+use crate::engine::{Batch, Engine, Family};
+use crate::hash::StateHash;
+use crate::key::ObjectKey;
+use crate::record;
+use crate::sync::{GroupSync, SyncWait, WriteSeq};
+use crate::value::State;
+use crate::{Error, Result};
+
+/// A versioned store of one node's replicas: for each [`ObjectKey`] a [`State`], changed under the key's lock.
+///
+/// **Durability.** A change is visible as soon as the call returns, and has a [`WriteSeq`];
+/// [`settled`](Self::settled) waits until it is as durable as the policy asks, [`synced`](Self::synced) until it is
+/// on disk. After a failed sync the store refuses writes ([`Error::Poisoned`]) and goes on serving reads.
+///
+/// **Dots are never issued twice.** The node's issuing position for a key is written with the key's state and is
+/// valid only within the store's incarnation, a durable number that grows at each opening after an unclean stop,
+/// with [`void_positions`](Self::void_positions), and before the next put after a failed one. So all
+/// positions are voided at once, in O(1), and the next put to each key takes a fresh epoch.
+///
+/// **Damage.** A record that fails its checksum is reported and counted, never served. A put or join replaces it and says
+/// so; a scan steps over it.
+///
+/// Calls block for engine reads and writes (memory, mostly), not for syncs, but for those whose documentation says so.
+pub struct ObjectStore {
+    options: StoreOptions,
+    sync: GroupSync,
+    stripes: Stripes,
+    epochs: Epochs,
+    opened: Opened,
+    generation: u64,
+    /// Changes only while every stripe is locked.
+    incarnation: AtomicU64,
+    /// A put failed: its dot may come back with the log. No further dot is taken before the positions are void.
+    dots_in_doubt: AtomicBool,
+    /// Changes only while every stripe is locked.
+    closed: AtomicBool,
+    meters: Meters,
+}
+
+impl ObjectStore {
+    /// Opens the store in `engine`, which must have the families `objects` and `meta`. Blocks for one sync.
+    ///
+    /// # Errors
+    /// [`Error::ForeignNode`] and [`Error::NewerFormat`] for another's store, [`Error::DamagedMeta`],
+    /// [`Error::UnknownFamily`], or the engine's failure. Nothing was changed, or nothing that matters.
+    pub fn open(engine: Arc<dyn Engine>, options: StoreOptions) -> Result<Arc<Self>> {
+        let families = engine.families();
+        if let Some(family) = [Family::OBJECTS, Family::META]
+            .into_iter()
+            .find(|family| !families.contains(family))
+        {
+            return Err(Error::UnknownFamily { family });
+        }
+        let sync = GroupSync::new(engine, options.durability, options.sync_mode)?;
+        let mut batch = Batch::new();
+        let identity = identity::advance(sync.engine().as_ref(), options.node, &mut batch)?;
+        sync.write(batch)?;
+        sync.sync_now()?;
+        let epochs = Epochs::open(&sync, options.random_seed)?;
+        tracing::debug!(
+            engine = sync.engine().name(),
+            generation = identity.generation,
+            opened = ?identity.opened,
+            "store opened"
+        );
+        Ok(Arc::new(Self {
+            options,
+            sync,
+            stripes: Stripes::new(),
+            epochs,
+            opened: identity.opened,
+            generation: identity.generation,
+            incarnation: AtomicU64::new(identity.incarnation),
+            dots_in_doubt: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            meters: Meters::default(),
+        }))
+    }
+
+    /// The options it was opened with.
+    #[must_use]
+    pub fn options(&self) -> &StoreOptions {
+        &self.options
+    }
+
+    /// The engine, for families other than `objects` and `meta`, which are the store's own.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<dyn Engine> {
+        self.sync.engine()
+    }
+
+    /// How often this store was opened, this time included. Durable.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// What was found at opening.
+    #[must_use]
+    pub fn opened(&self) -> Opened {
+        self.opened
+    }
+
+    /// Whether nothing was lost before this opening: the store is new, or was closed cleanly.
+    #[must_use]
+    pub fn opened_clean(&self) -> bool {
+        self.opened != Opened::Unclean
+    }
+
+    /// What was counted since the opening.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.meters.read()
+    }
+
+    /// The state of `key`, or `None` if nothing is known of it. One engine look-up; takes no lock.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] for an unreadable record, or the engine's failure.
+    pub fn get(&self, key: &ObjectKey) -> Result<Option<State>> {
+        let found = self.load(key, &key.encode())?;
+        match found.damage {
+            Some(reason) => Err(Error::Damaged {
+                key: key.clone(),
+                reason,
+            }),
+            None => Ok(found.hash.map(|_| found.state)),
+        }
+    }
+
+    /// Waits until the write is as durable as the policy asks.
+    pub fn settled(&self, seq: WriteSeq) -> SyncWait {
+        self.sync.settled(seq)
+    }
+
+    /// Waits until the write is on disk, whatever the policy.
+    pub fn synced(&self, seq: WriteSeq) -> SyncWait {
+        self.sync.synced(seq)
+    }
+
+    /// Runs one sync on the caller's thread if somebody waits for one, or if the policy is an interval and something is
+    /// unsynced. For [`SyncMode::Manual`](crate::SyncMode::Manual). Says whether there was one.
+    pub fn run_pending_syncs(&self) -> bool {
+        self.sync.run_pending()
+    }
+
+    /// The value of an entry that the store's user put.
+    ///
+    /// # Errors
+    /// [`Error::DamagedMeta`], or the engine's failure.
+    pub fn meta_get(&self, name: &str) -> Result<Option<Bytes>> {
+        meta::read(self.engine().as_ref(), Owner::User, name)
+    }
+
+    /// Sets an entry of the store's user, durably: blocks for a sync.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Poisoned`] or the engine's failure; the outcome is then unknown.
+    pub fn meta_put(&self, name: &str, value: impl AsRef<[u8]>) -> Result<()> {
+        let mut batch = Batch::new();
+        Self::stage_meta(&mut batch, name, value);
+        self.write(batch)?;
+        self.sync.sync_now()
+    }
+
+    /// Adds to `batch` what [`meta_put`](Self::meta_put) would write, so that it lands together with other changes.
+    pub fn stage_meta(batch: &mut Batch, name: &str, value: impl AsRef<[u8]>) {
+        meta::stage(batch, Owner::User, name, value.as_ref());
+    }
+
+    /// Writes a batch of the user's own families (hint markers, say) that concerns no single key.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Poisoned`] or the engine's failure.
+    pub fn write(&self, batch: Batch) -> Result<WriteSeq> {
+        self.refuse_if_closed()?;
+        self.sync.write(batch)
+    }
+
+    /// Voids all issuing positions: every key's next put takes a fresh epoch. For a node that learns that it is an older
+    /// copy of itself. Stops all writers meanwhile, and blocks for a sync; O(1) otherwise.
+    ///
+    /// # Errors
+    /// The engine's failure; the positions are then void no later than at the next put.
+    pub fn void_positions(&self) -> Result<()> {
+        let _all = self.stripes.lock_all();
+        // From here on, until it is done: no dot on the old positions.
+        self.dots_in_doubt.store(true, Ordering::Release);
+        self.refuse_if_closed()?;
+        let next = self.incarnation.load(Ordering::Acquire) + 1;
+        let mut batch = Batch::new();
+        identity::stage_incarnation(&mut batch, next);
+        self.sync.write(batch)?;
+        self.sync.sync_now()?;
+        self.incarnation.store(next, Ordering::Release);
+        self.dots_in_doubt.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Refuses further writes, makes all earlier ones durable and marks the stop as clean, so that the positions
+    /// survive. Blocks for two syncs. Reads go on.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] the second time, [`Error::Poisoned`] or the engine's failure; the stop then counts as unclean, or
+    /// as clean with everything on disk.
+    pub fn close(&self) -> Result<()> {
+        let _all = self.stripes.lock_all();
+        self.refuse_if_closed()?;
+        // Before the mark: no write may follow it, not even after a failure to write it, for it may be on disk.
+        self.closed.store(true, Ordering::Release);
+        self.sync.sync_now()?;
+        let mut batch = Batch::new();
+        if self.dots_in_doubt.load(Ordering::Acquire) {
+            identity::stage_incarnation(&mut batch, self.incarnation.load(Ordering::Acquire) + 1);
+        }
+        identity::stage_clean_stop(&mut batch);
+        self.sync.write(batch)?;
+        self.sync.sync_now()
+    }
+
+    fn refuse_if_closed(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            Err(Error::Closed)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn load(&self, key: &ObjectKey, engine_key: &[u8]) -> Result<Stored> {
+        let Some(bytes) = self.engine().get(&Family::OBJECTS, engine_key)? else {
+            return Ok(Stored::default());
+        };
+        match record::decode(engine_key, &bytes) {
+            Ok((record, state_bytes)) => Ok(Stored {
+                state: record.state,
+                position: record.position,
+                hash: Some(StateHash::of_encoded(key, &state_bytes)),
+                damage: None,
+            }),
+            Err(reason) => {
+                self.meters.count_damaged();
+                tracing::warn!(%key, %reason, "damaged record");
+                Ok(Stored {
+                    damage: Some(reason),
+                    ..Stored::default()
+                })
+            }
+        }
+    }
+}
+
+impl fmt::Debug for ObjectStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ObjectStore")
+            .field("engine", &self.engine().name())
+            .field("node", &self.options.node)
+            .field("generation", &self.generation)
+            .field("opened", &self.opened)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What stands under a key.
+#[derive(Default)]
+struct Stored {
+    state: State,
+    position: Option<record::Stamped>,
+    /// `None` if there is no readable record.
+    hash: Option<StateHash>,
+    damage: Option<crate::Damage>,
+}

@@ -1,0 +1,326 @@
+//! The changes to one key, each under its lock and in one atomic batch.
+
+use std::sync::atomic::Ordering;
+
+use dynamokv_vclock::{CausalContext, Dot, Position, issue};
+use parking_lot::MutexGuard;
+
+use super::ObjectStore;
+use crate::engine::{Batch, Family};
+use crate::hash::StateHash;
+use crate::key::ObjectKey;
+use crate::record::{self, Stamped};
+use crate::sync::WriteSeq;
+use crate::value::{State, Value};
+use crate::{Error, Result};
+
+/// The greatest length of a value's content type, in bytes.
+const CONTENT_TYPE_BYTES_MAX: usize = 256;
+
+/// What a put did.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// The dot of the new value.
+    pub dot: Dot,
+    /// What the other replicas join: the value under its dot, and the client's context with the dot.
+    pub delta: State,
+    /// The state after the put.
+    pub hash: StateHash,
+    /// The state before it, if there was a readable one.
+    pub previous: Option<StateHash>,
+    /// An unreadable record was replaced: this replica may have forgotten values of the key.
+    pub replaced_damaged: bool,
+    /// For [`ObjectStore::settled`] and [`ObjectStore::synced`].
+    pub seq: WriteSeq,
+}
+
+/// What a join did.
+#[derive(Clone, Copy, Debug)]
+pub struct Joined {
+    /// Whether the state is another one now.
+    pub changed: bool,
+    /// The state after the join.
+    pub hash: StateHash,
+    /// The state before it, if there was a readable one.
+    pub previous: Option<StateHash>,
+    /// An unreadable record was replaced: this replica may have forgotten values of the key.
+    pub replaced_damaged: bool,
+    /// For [`ObjectStore::settled`] and [`ObjectStore::synced`]; covers the state also where nothing changed.
+    pub seq: WriteSeq,
+}
+
+/// What a settlement may do; see [`ObjectStore::settle`].
+#[derive(Debug, Default)]
+pub struct Settle {
+    batch: Batch,
+    drops_record: bool,
+}
+
+impl Settle {
+    /// Operations to write in the same batch.
+    pub fn batch(&mut self) -> &mut Batch {
+        &mut self.batch
+    }
+
+    /// Lets go of the key's record: its state and the node's position. The next put takes a fresh epoch.
+    pub fn drop_record(&mut self) {
+        self.drops_record = true;
+    }
+}
+
+/// What a settlement did.
+#[derive(Clone, Copy, Debug)]
+pub struct Settled<R> {
+    /// What the closure returned.
+    pub output: R,
+    /// The state that was let go, if one was.
+    pub dropped: Option<StateHash>,
+    /// For [`ObjectStore::settled`] and [`ObjectStore::synced`].
+    pub seq: WriteSeq,
+}
+
+impl ObjectStore {
+    /// Writes `value` as one that supersedes what `client` covers and is concurrent with everything else. `markers` adds
+    /// operations on other families to the same atomic batch.
+    ///
+    /// Blocks for a sync in one case of 16,384, when a new block of epochs is leased.
+    ///
+    /// # Errors
+    /// - [`Error::ValueLength`], [`Error::ContentTypeLength`], [`Error::TooManySiblings`],
+    ///   [`Error::ContextTooLarge`]: nothing happened, no dot was taken.
+    /// - [`Error::Closed`], [`Error::Poisoned`], [`Error::EpochsExhausted`]: likewise.
+    /// - the engine's failure: the value is not visible, but may come back after a crash. Its dot is never issued
+    ///   again.
+    pub fn put(
+        &self,
+        key: &ObjectKey,
+        value: Value,
+        client: &CausalContext,
+        markers: impl FnOnce(&mut Batch),
+    ) -> Result<Applied> {
+        self.check_value(&value)?;
+        let engine_key = key.encode();
+        let _lock = self.lock_for_dot(key)?;
+        let stored = self.load(key, &engine_key)?;
+        self.check_siblings(key, &stored.state, client)?;
+
+        let before = stored.state.context();
+        let (dot, position) = issue(
+            self.options.node,
+            self.valid(stored.position),
+            before,
+            client,
+            || {
+                self.meters.count_epoch();
+                self.epochs.draw(&self.sync)
+            },
+        )?;
+        let delta = State::delta(dot, value, client);
+        let mut state = stored.state.clone();
+        state.join_ref(&delta);
+        self.check_context(key, before, state.context())?;
+
+        let mut batch = Batch::new();
+        let hash = self.stage(&mut batch, key, engine_key.into(), Some(position), &state);
+        markers(&mut batch);
+        let seq = self
+            .sync
+            .write(batch)
+            .inspect_err(|_| self.dots_in_doubt.store(true, Ordering::Release))?;
+        Ok(Applied {
+            dot,
+            delta,
+            hash,
+            previous: stored.hash,
+            replaced_damaged: stored.damage.is_some(),
+            seq,
+        })
+    }
+
+    /// Joins a state or delta from elsewhere. Never refuses for siblings or context, or replicas could not converge.
+    ///
+    /// An own dot that this node does not know voids the key's position. Where nothing changes and `markers` adds
+    /// nothing, nothing is written.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Poisoned`] or the engine's failure.
+    pub fn join(
+        &self,
+        key: &ObjectKey,
+        incoming: &State,
+        markers: impl FnOnce(&mut Batch),
+    ) -> Result<Joined> {
+        let engine_key = key.encode();
+        let _lock = self.stripes.lock(key.token());
+        self.refuse_if_closed()?;
+        let stored = self.load(key, &engine_key)?;
+
+        let position = self.valid(stored.position).filter(|position| {
+            position.survives(
+                self.options.node,
+                stored.state.context(),
+                incoming.context(),
+            )
+        });
+        let mut state = stored.state;
+        let changed = state.join_ref(incoming);
+
+        let mut batch = Batch::new();
+        let hash = match stored.hash {
+            Some(hash) if !changed => hash,
+            _ => self.stage(&mut batch, key, engine_key.into(), position, &state),
+        };
+        markers(&mut batch);
+        let seq = self.write_some(batch)?;
+        Ok(Joined {
+            changed,
+            hash,
+            previous: stored.hash,
+            replaced_damaged: stored.damage.is_some(),
+            seq,
+        })
+    }
+
+    /// Decides about a key while nobody can change it: `decide` sees its state, or `None` where nothing is known, and
+    /// says what to write and whether the record is let go; all of it lands in one batch.
+    ///
+    /// So a marker is removed only if the state is still the one that was acknowledged, and a state only with its
+    /// last marker.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`]: `decide` was not called. [`Error::Closed`], [`Error::Poisoned`] or the engine's failure:
+    /// nothing is visible.
+    pub fn settle<R>(
+        &self,
+        key: &ObjectKey,
+        decide: impl FnOnce(Option<(&State, StateHash)>, &mut Settle) -> R,
+    ) -> Result<Settled<R>> {
+        let engine_key = key.encode();
+        let _lock = self.stripes.lock(key.token());
+        self.refuse_if_closed()?;
+        let stored = self.load(key, &engine_key)?;
+        if let Some(reason) = stored.damage {
+            return Err(Error::Damaged {
+                key: key.clone(),
+                reason,
+            });
+        }
+        let mut settle = Settle::default();
+        let output = decide(stored.hash.map(|hash| (&stored.state, hash)), &mut settle);
+        let dropped = stored.hash.filter(|_| settle.drops_record);
+        if dropped.is_some() {
+            settle.batch.delete(&Family::OBJECTS, engine_key);
+        }
+        let seq = self.write_some(settle.batch)?;
+        Ok(Settled {
+            output,
+            dropped,
+            seq,
+        })
+    }
+
+    /// The key's lock, held at a moment when its position can be trusted.
+    fn lock_for_dot(&self, key: &ObjectKey) -> Result<MutexGuard<'_, ()>> {
+        loop {
+            let lock = self.stripes.lock(key.token());
+            self.refuse_if_closed()?;
+            if !self.dots_in_doubt.load(Ordering::Acquire) {
+                return Ok(lock);
+            }
+            drop(lock);
+            self.void_positions()?;
+        }
+    }
+
+    fn valid(&self, position: Option<Stamped>) -> Option<Position> {
+        let incarnation = self.incarnation.load(Ordering::Acquire);
+        position
+            .filter(|stamped| stamped.incarnation == incarnation)
+            .map(|stamped| stamped.position)
+    }
+
+    fn stage(
+        &self,
+        batch: &mut Batch,
+        key: &ObjectKey,
+        engine_key: bytes::Bytes,
+        position: Option<Position>,
+        state: &State,
+    ) -> StateHash {
+        let incarnation = self.incarnation.load(Ordering::Acquire);
+        let stamped = position.map(|position| Stamped {
+            incarnation,
+            position,
+        });
+        let encoded = record::encode(&engine_key, stamped, state);
+        let hash = StateHash::of_encoded(key, encoded.state());
+        self.meters.see(state.len(), state.context().len());
+        batch.put(&Family::OBJECTS, engine_key, encoded.bytes);
+        hash
+    }
+
+    /// With nothing to write, the newest number: it covers whatever the decision was based on.
+    fn write_some(&self, batch: Batch) -> Result<WriteSeq> {
+        if batch.is_empty() {
+            Ok(self.sync.newest())
+        } else {
+            self.sync.write(batch)
+        }
+    }
+
+    fn check_value(&self, value: &Value) -> Result<()> {
+        let bytes = value.body.as_ref().map_or(0, |body| body.len());
+        if bytes > self.options.value_bytes_max {
+            return Err(Error::ValueLength {
+                bytes,
+                limit: self.options.value_bytes_max,
+            });
+        }
+        let bytes = value.content_type.as_ref().map_or(0, |text| text.len());
+        if bytes > CONTENT_TYPE_BYTES_MAX {
+            return Err(Error::ContentTypeLength {
+                bytes,
+                limit: CONTENT_TYPE_BYTES_MAX,
+            });
+        }
+        Ok(())
+    }
+
+    fn check_siblings(&self, key: &ObjectKey, state: &State, client: &CausalContext) -> Result<()> {
+        let kept = state
+            .values()
+            .filter(|(dot, _)| !client.covers(dot))
+            .count();
+        let limit = self.options.sibling_limit_hard;
+        if kept >= limit {
+            self.meters.count_refused();
+            return Err(Error::TooManySiblings {
+                key: key.clone(),
+                count: kept,
+                limit,
+            });
+        }
+        if kept >= self.options.sibling_limit_soft {
+            tracing::warn!(%key, siblings = kept + 1, limit, "many concurrent values: read, merge, write with their context");
+        }
+        Ok(())
+    }
+
+    /// A put that adds nothing to an oversized context may pass: it could shrink the key's siblings.
+    fn check_context(
+        &self,
+        key: &ObjectKey,
+        before: &CausalContext,
+        after: &CausalContext,
+    ) -> Result<()> {
+        let (entries, limit) = (after.len(), self.options.context_entries_max);
+        if entries > limit && entries > before.len() {
+            return Err(Error::ContextTooLarge {
+                key: key.clone(),
+                entries,
+                limit,
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,314 @@
+//! Group sync: many writes, applied at once, become durable together.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::oneshot;
+
+use crate::engine::{Batch, Engine};
+use crate::{Error, Result};
+
+/// What an acknowledgement promises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The write is on disk: it waited for a sync, which it may have shared.
+    #[default]
+    Sync,
+    /// The write is with the operating system, and on disk within this time.
+    Interval(Duration),
+    /// The write is with the operating system: it survives the process, not a power loss.
+    Os,
+}
+
+/// Who runs the syncs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SyncMode {
+    /// A thread of the store's own, asleep while nobody waits.
+    #[default]
+    Thread,
+    /// The caller, through `run_pending_syncs`: for deterministic simulators.
+    Manual,
+}
+
+/// The number of a write within one run of a store: a sync settles all writes up to a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WriteSeq(u64);
+
+/// Writes to an engine and tells when they are durable.
+///
+/// A write gets its number after the engine applied it, so a sync that begins when the numbers stand at `n` covers
+/// every write up to `n`. After a failed sync nothing is known about the disk, and every further write is refused
+/// (see Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
+pub(crate) struct GroupSync {
+    shared: Arc<Shared>,
+    durability: Durability,
+    worker: Option<JoinHandle<()>>,
+}
+
+impl GroupSync {
+    pub(crate) fn new(
+        engine: Arc<dyn Engine>,
+        durability: Durability,
+        mode: SyncMode,
+    ) -> Result<Self> {
+        let threaded = mode == SyncMode::Thread && engine.needs_sync();
+        let shared = Arc::new(Shared {
+            needs_sync: engine.needs_sync(),
+            engine,
+            applied: AtomicU64::new(0),
+            synced: AtomicU64::new(0),
+            poisoned: AtomicBool::new(false),
+            queue: Mutex::new(Queue::default()),
+            wake: Condvar::new(),
+        });
+        let worker = if threaded {
+            let (shared, interval) = (Arc::clone(&shared), durability.interval());
+            let thread = std::thread::Builder::new().name("dynamokv-sync".into());
+            let spawned = thread.spawn(move || shared.serve(interval));
+            Some(spawned.map_err(|error| Error::Thread {
+                reason: error.to_string().into(),
+            })?)
+        } else {
+            None
+        };
+        Ok(Self {
+            shared,
+            durability,
+            worker,
+        })
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<dyn Engine> {
+        &self.shared.engine
+    }
+
+    /// Applies a batch; its number stands for it in [`settled`](Self::settled) and [`synced`](Self::synced).
+    pub(crate) fn write(&self, batch: Batch) -> Result<WriteSeq> {
+        self.shared.refuse_if_poisoned()?;
+        self.shared.engine.write(batch)?;
+        Ok(WriteSeq(
+            self.shared.applied.fetch_add(1, Ordering::AcqRel) + 1,
+        ))
+    }
+
+    /// The number of the newest write: settled once every write so far is.
+    pub(crate) fn newest(&self) -> WriteSeq {
+        WriteSeq(self.shared.applied.load(Ordering::Acquire))
+    }
+
+    /// Waits as long as the durability policy asks.
+    pub(crate) fn settled(&self, seq: WriteSeq) -> SyncWait {
+        match self.durability {
+            Durability::Sync => self.synced(seq),
+            Durability::Interval(_) | Durability::Os => SyncWait(Wait::Over(Ok(()))),
+        }
+    }
+
+    /// Waits for a real sync, whatever the policy.
+    pub(crate) fn synced(&self, seq: WriteSeq) -> SyncWait {
+        self.shared.wait_for(seq)
+    }
+
+    /// Syncs on the caller's thread and answers everyone who waited for it.
+    pub(crate) fn sync_now(&self) -> Result<()> {
+        self.shared.refuse_if_poisoned()?;
+        if self.shared.needs_sync {
+            self.shared.sync()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// One sync on the caller's thread, if one is due; whether it was.
+    pub(crate) fn run_pending(&self) -> bool {
+        let due = {
+            let queue = self.shared.queue.lock();
+            queue.is_due(self.durability.interval().is_some() && self.shared.has_unsynced())
+        };
+        // Those who wait are told of a failure; nobody else needs to know it here.
+        due && { self.shared.sync().is_ok() || true }
+    }
+}
+
+impl Drop for GroupSync {
+    fn drop(&mut self) {
+        self.shared.queue.lock().stopping = true;
+        self.shared.wake.notify_all();
+        if let Some(worker) = self.worker.take()
+            // A waiter that was just woken may own the last handle, and drop it on the worker itself.
+            && worker.thread().id() != std::thread::current().id()
+        {
+            let _ = worker.join();
+        }
+        // Whoever still waits learns that the store is gone.
+        self.shared.queue.lock().waiters.clear();
+    }
+}
+
+struct Shared {
+    engine: Arc<dyn Engine>,
+    needs_sync: bool,
+    /// The number of the newest write that the engine applied.
+    applied: AtomicU64,
+    /// Every write up to this number is durable.
+    synced: AtomicU64,
+    /// Mirrors `queue.poison` for the hot path.
+    poisoned: AtomicBool,
+    queue: Mutex<Queue>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiters: VecDeque<Waiter>,
+    poison: Option<Arc<str>>,
+    stopping: bool,
+}
+
+struct Waiter {
+    seq: u64,
+    reply: oneshot::Sender<Result<()>>,
+}
+
+impl Queue {
+    fn is_due(&self, also: bool) -> bool {
+        self.poison.is_none() && (also || !self.waiters.is_empty())
+    }
+}
+
+impl Shared {
+    fn serve(&self, interval: Option<Duration>) {
+        let mut queue = self.queue.lock();
+        let mut elapsed = false;
+        while !queue.stopping {
+            if queue.is_due(elapsed && self.has_unsynced()) {
+                drop(queue);
+                // A failure reaches the waiters and poisons the store.
+                let _ = self.sync();
+                queue = self.queue.lock();
+                elapsed = false;
+            } else if let Some(interval) = interval {
+                elapsed = self.wake.wait_for(&mut queue, interval).timed_out();
+            } else {
+                self.wake.wait(&mut queue);
+            }
+        }
+    }
+
+    fn sync(&self) -> Result<()> {
+        let target = self.applied.load(Ordering::Acquire);
+        let outcome = self.engine.sync();
+        let mut queue = self.queue.lock();
+        let (answered, answer) = match outcome {
+            Ok(()) => {
+                self.synced.fetch_max(target, Ordering::AcqRel);
+                let (done, waiting) = std::mem::take(&mut queue.waiters)
+                    .into_iter()
+                    .partition(|w| w.seq <= target);
+                queue.waiters = waiting;
+                (done, Ok(()))
+            }
+            Err(error) => {
+                let reason = queue
+                    .poison
+                    .get_or_insert_with(|| error.to_string().into())
+                    .clone();
+                self.poisoned.store(true, Ordering::Release);
+                tracing::error!(%reason, "a sync failed: the store refuses writes until it is opened again");
+                (
+                    std::mem::take(&mut queue.waiters),
+                    Err(Error::Poisoned { reason }),
+                )
+            }
+        };
+        drop(queue);
+        for waiter in answered {
+            // Whoever stopped waiting does not mind.
+            let _ = waiter.reply.send(answer.clone());
+        }
+        answer
+    }
+
+    fn wait_for(&self, seq: WriteSeq) -> SyncWait {
+        if !self.needs_sync || seq.0 <= self.synced.load(Ordering::Acquire) {
+            return SyncWait(Wait::Over(Ok(())));
+        }
+        let mut queue = self.queue.lock();
+        // Again, under the lock that a sync takes before it answers: nobody is missed.
+        if seq.0 <= self.synced.load(Ordering::Acquire) {
+            return SyncWait(Wait::Over(Ok(())));
+        }
+        if let Some(reason) = &queue.poison {
+            return SyncWait(Wait::Over(Err(Error::Poisoned {
+                reason: reason.clone(),
+            })));
+        }
+        let (reply, answer) = oneshot::channel();
+        queue.waiters.push_back(Waiter { seq: seq.0, reply });
+        self.wake.notify_one();
+        SyncWait(Wait::For(answer))
+    }
+
+    fn has_unsynced(&self) -> bool {
+        self.needs_sync
+            && self.synced.load(Ordering::Acquire) < self.applied.load(Ordering::Acquire)
+    }
+
+    fn refuse_if_poisoned(&self) -> Result<()> {
+        if !self.poisoned.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let reason = self.queue.lock().poison.clone().unwrap_or_default();
+        Err(Error::Poisoned { reason })
+    }
+}
+
+impl Durability {
+    fn interval(self) -> Option<Duration> {
+        match self {
+            Self::Interval(interval) => Some(interval),
+            Self::Sync | Self::Os => None,
+        }
+    }
+}
+
+/// A future that is ready when a write is as durable as was asked for. Needs no particular runtime.
+///
+/// An error means that the write's outcome on disk is unknown: [`Error::Poisoned`] after a failed sync,
+/// [`Error::Closed`] when the store went away first.
+#[must_use = "the write may not be durable before this is ready"]
+pub struct SyncWait(Wait);
+
+enum Wait {
+    Over(Result<()>),
+    For(oneshot::Receiver<Result<()>>),
+}
+
+impl Future for SyncWait {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Wait::Over(outcome) => Poll::Ready(outcome.clone()),
+            Wait::For(answer) => Pin::new(answer)
+                .poll(context)
+                .map(|sent| sent.unwrap_or(Err(Error::Closed))),
+        }
+    }
+}
+
+impl fmt::Debug for SyncWait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SyncWait")
+            .field(&matches!(self.0, Wait::Over(_)))
+            .finish()
+    }
+}
