@@ -1,6 +1,5 @@
 //! The one error type of this crate.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use dynamokv_ring::NodeId;
@@ -81,7 +80,7 @@ pub enum Error {
     Refused(#[from] Refusal),
     /// The local store refused or failed. Nothing was acknowledged.
     #[error(transparent)]
-    Storage(Arc<dynamokv_storage::Error>),
+    Storage(#[from] dynamokv_storage::Error),
     /// The replica that the request was forwarded to answered with an error of its own.
     #[error("{message} (said by {node})")]
     Relayed {
@@ -131,8 +130,16 @@ impl Error {
     }
 }
 
-impl From<dynamokv_storage::Error> for Error {
-    fn from(error: dynamokv_storage::Error) -> Self {
-        Self::Storage(Arc::new(error))
+fn storage_kind(error: &dynamokv_storage::Error) -> ErrorKind {
+    use dynamokv_storage::Error as E;
+    match error {
+        E::InvalidName { .. }
+        | E::KeyLength { .. }
+        | E::ValueLength { .. }
+        | E::ContentTypeLength { .. } => ErrorKind::Invalid,
+        E::TooManySiblings { .. } | E::ContextTooLarge { .. } => ErrorKind::Precondition,
+        E::DiskFull { .. } => ErrorKind::Overloaded,
+        E::Damaged { .. } => ErrorKind::Damaged,
+        _ => ErrorKind::Internal,
     }
 }

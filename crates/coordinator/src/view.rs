@@ -88,6 +88,8 @@ pub struct View {
     pub current: Arc<dyn Placement>,
     /// The ring of the open change, if one is open.
     pub next: Option<Arc<dyn Placement>>,
+    /// Whether this node's copies of what it gains in the next ring are complete.
+    pub next_complete: bool,
     /// Where writes go.
     pub writes: WritePhase,
     /// Where reads go.
@@ -129,17 +131,12 @@ impl View {
             || self.next.as_ref().is_some_and(|ring| ring.owners(token).contains(&node))
     }
 
-    /// Whether this node may answer reads of the token as an owner: its own copy of a range that
-    /// it gains is complete once reads may go to the next ring.
+    /// Whether this node may answer reads of the token as an owner: its copies of a range that it gains
+    /// must be complete first.
     pub fn answers(&self, token: Token) -> bool {
-        self.current.owners(token).contains(&self.me)
-            || (self.next_is_complete()
-                && self.next.as_ref().is_some_and(|ring| ring.owners(token).contains(&self.me)))
-    }
-
-    /// Whether this node's copies of what it gains in the next ring are complete.
-    fn next_is_complete(&self) -> bool {
-        self.reads == ReadPhase::Next
+        let mine = |ring: &dyn Placement| ring.owners(token).contains(&self.me);
+        mine(self.current.as_ref())
+            || (self.next_complete && self.next.as_ref().is_some_and(|next| mine(next.as_ref())))
     }
 
     /// Every member in the order of the sloppy quorum, without the owners in `sets`.
