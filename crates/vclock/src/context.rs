@@ -189,14 +189,9 @@ impl<A: Actor> CausalContext<A> {
 impl CausalContext {
     /// Whether `other` has a dot of `node`, in any epoch, that `self` lacks. O(own entries x log entries).
     pub fn lacks_dots_of(&self, node: u64, other: &Self) -> bool {
-        // An entry of a compact set stands for all dots up to it: the other covers them exactly if it covers the last.
-        [other.vector.tips(), &other.gaps].into_iter().any(|dots| {
-            let first = dots.partition_point(|dot| dot.actor.node < node);
-            dots[first..]
-                .iter()
-                .take_while(|dot| dot.actor.node == node)
-                .any(|dot| !self.covers(dot))
-        })
+        // Compact sets: all dots up to a tip are known only if the vector covers it, not if it is a gap.
+        own_dots(node, other.vector.tips()).any(|tip| !self.vector.covers(tip))
+            || own_dots(node, &other.gaps).any(|gap| !self.covers(gap))
     }
 }
 
@@ -255,6 +250,14 @@ impl<A: Actor + fmt::Display> fmt::Display for CausalContext<A> {
         write!(f, "{}", self.vector)?;
         self.gaps.iter().try_for_each(|gap| write!(f, " + {gap}"))
     }
+}
+
+/// The part of an ascending list that is about `node`, in all its epochs.
+fn own_dots(node: u64, dots: &[Dot]) -> impl Iterator<Item = &Dot> {
+    let first = dots.partition_point(|dot| dot.actor.node < node);
+    dots[first..]
+        .iter()
+        .take_while(move |dot| dot.actor.node == node)
 }
 
 /// Whether `dot` is unknown to `vector` and not the next one either.

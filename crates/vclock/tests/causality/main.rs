@@ -1,0 +1,11 @@
+//! The crate against oracles that keep everything: sets of dots, and full causal histories.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod clients;
+mod clocks;
+mod encodings;
+mod epochs;
+mod histories;
+mod oracle;
+mod small_cases;
+mod world;
