@@ -107,3 +107,42 @@ impl<'a> Picks<'a> {
         self.chosen.iter().filter(of_zone).count() as u32
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::NodeId;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_order_of_candidates_gives_a_complete_and_even_list(
+            zones in prop::collection::vec(0u8..6, 0..20).prop_shuffle(),
+            replicas in 1usize..=16,
+        ) {
+            let members: Vec<Member> = (0..)
+                .zip(&zones)
+                .map(|(id, zone)| Member::new(NodeId(id)).with_zone(zone.to_string()))
+                .collect();
+            let spread = Spread::new(&members, replicas);
+            let mut picks = Picks::new(&spread);
+            for member in 0..members.len() as u32 {
+                if picks.admits(member) {
+                    picks.add(member);
+                }
+            }
+            prop_assert!(picks.is_complete());
+            prop_assert_eq!(picks.chosen().len(), replicas.min(members.len()));
+            let count = |zone: usize| {
+                let inside = picks.chosen().iter().filter(|&&m| spread.zone_of[m as usize] as usize == zone);
+                inside.count() as u32
+            };
+            for zone in 0..spread.sizes.len() {
+                for other in 0..spread.sizes.len() {
+                    // No zone has two more than one that could have taken another.
+                    prop_assert!(count(zone) <= count(other) + 1 || count(other) == spread.sizes[other]);
+                }
+            }
+        }
+    }
+}

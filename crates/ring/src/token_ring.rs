@@ -15,6 +15,10 @@ pub struct TokenRing {
     tokens: Vec<VirtualNode>,
     /// The last token of each partition.
     ends: Vec<Token>,
+    /// The first partition that ends in or after each slice of the tokens: a search need not leave its slice.
+    slices: Vec<u32>,
+    /// log2 of the number of slices: at least 1, as many slices as partitions and up to twice as many.
+    slice_bits: u32,
     /// The preference lists of all partitions, one after the other, each of `copies` nodes.
     table: Vec<NodeId>,
     copies: usize,
@@ -45,7 +49,9 @@ impl TokenRing {
     ) -> Result<Self> {
         members::check_replicas(replicas)?;
         let members = members::in_order(members)?;
-        let total = members.iter().map(|member| count(vnodes, member)).sum();
+        let total = members.iter().fold(0u64, |total, member| {
+            total.saturating_add(count(vnodes, member))
+        });
         if vnodes == 0 || total > Self::TOKENS_MAX {
             return Err(Error::Tokens { tokens: total });
         }
@@ -76,9 +82,12 @@ impl TokenRing {
             ends.push(Token::MAX);
             table.extend_from_within(..spread.copies);
         }
+        let slice_bits = ends.len().next_power_of_two().trailing_zeros().max(1);
         Ok(TokenRing {
             vnodes,
             replicas,
+            slices: slices(&ends, slice_bits),
+            slice_bits,
             ends,
             table,
             copies: spread.copies,
@@ -126,6 +135,22 @@ fn virtual_token(id: NodeId, index: u64) -> Token {
     Token(xxh3_64(&bytes))
 }
 
+/// The first partition that ends in or after each of 2^bits slices of the tokens, and the last partition as a guard.
+fn slices(ends: &[Token], bits: u32) -> Vec<u32> {
+    let mut partition = 0;
+    let first_token = |slice: u64| Token(slice << (u64::BITS - bits));
+    let mut slices: Vec<u32> = (0..1 << bits)
+        .map(|slice| {
+            while ends[partition] < first_token(slice) {
+                partition += 1;
+            }
+            partition as u32
+        })
+        .collect();
+    slices.push(ends.len() as u32 - 1);
+    slices
+}
+
 /// All virtual nodes once around, from a place on.
 fn clockwise(tokens: &[VirtualNode], start: usize) -> impl Iterator<Item = &VirtualNode> {
     let (before, after) = tokens.split_at(start);
@@ -142,7 +167,9 @@ impl Placement for TokenRing {
     }
 
     fn partition_of(&self, token: Token) -> PartitionId {
-        PartitionId(self.ends.partition_point(|&end| end < token) as u32)
+        let slice = (token.0 >> (u64::BITS - self.slice_bits)) as usize;
+        let (from, to) = (self.slices[slice] as usize, self.slices[slice + 1] as usize);
+        PartitionId((from + self.ends[from..to].partition_point(|&end| end < token)) as u32)
     }
 
     fn range_of(&self, partition: PartitionId) -> TokenRange {
@@ -189,5 +216,76 @@ impl Placement for TokenRing {
 
     fn fingerprint(&self) -> u64 {
         self.fingerprint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::num::NonZeroU32;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn owners_and_ranking_are_those_of_a_linear_scan(
+            nodes in prop::collection::btree_map(any::<u64>(), (1u32..300, 0u8..4), 0..12),
+            vnodes in 1u32..12,
+            replicas in 1usize..=5,
+            token: u64,
+        ) {
+            let members: Vec<Member> = nodes
+                .into_iter()
+                .filter_map(|(id, (weight, zone))| {
+                    let weight = NonZeroU32::new(weight)?;
+                    Some(Member::new(NodeId(id)).with_weight(weight).with_zone(zone.to_string()))
+                })
+                .collect();
+            let ring = TokenRing::new(vnodes, replicas, members.clone())
+                .map_err(|error| TestCaseError::fail(error.to_string()))?;
+            let edges: Vec<u64> = tokens(vnodes, &members)
+                .into_iter()
+                .flat_map(|vnode| [vnode.token.0.wrapping_sub(1), vnode.token.0, vnode.token.0.wrapping_add(1)])
+                .collect();
+            for token in edges.into_iter().chain([token, 0, u64::MAX]).map(Token) {
+                let around = scan(vnodes, &members, token);
+                let owners = distinct_zones(&members, &around, replicas);
+                prop_assert_eq!(ring.owners(token), &owners[..], "token {}", token);
+                let rest = around.into_iter().filter(|id| !owners.contains(id));
+                let ranking: Vec<NodeId> = owners.iter().copied().chain(rest).collect();
+                prop_assert_eq!(ring.ranking(token), ranking, "token {}", token);
+            }
+        }
+    }
+
+    /// Every member once, in the order in which their nearest tokens come clockwise.
+    fn scan(vnodes: u32, members: &[Member], token: Token) -> Vec<NodeId> {
+        let nearest = |member: &Member| {
+            let tokens = (0..count(vnodes, member)).map(|index| virtual_token(member.id, index));
+            tokens.map(|other| other.0.wrapping_sub(token.0)).min()
+        };
+        let mut around: Vec<_> = members
+            .iter()
+            .map(|member| (nearest(member), member.id))
+            .collect();
+        around.sort_unstable();
+        around.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Rounds over the zones in the order of the scan, sorted back into that order.
+    fn distinct_zones(members: &[Member], around: &[NodeId], replicas: usize) -> Vec<NodeId> {
+        let mut rounds: Vec<(usize, usize, NodeId)> = Vec::new();
+        for (place, &id) in around.iter().enumerate() {
+            let zone = members::find(members, id).map(|member| &member.zone);
+            let before = around[..place].iter();
+            let round = before
+                .filter(|&&other| members::find(members, other).map(|member| &member.zone) == zone)
+                .count();
+            rounds.push((round, place, id));
+        }
+        rounds.sort_unstable();
+        rounds.truncate(replicas);
+        rounds.sort_unstable_by_key(|&(_, place, _)| place);
+        rounds.into_iter().map(|(_, _, id)| id).collect()
     }
 }

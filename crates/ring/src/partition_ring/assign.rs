@@ -164,7 +164,8 @@ impl Candidates {
     }
 }
 
-/// A cost that at least about `wanted` members of a partition do not exceed, on average. Only speed depends on it.
+/// Computed in floats whose last digits may differ between machines: only speed depends on them, no result.
+/// A cost that at least about `wanted` members of a partition do not exceed, on average.
 fn cost_limit(contenders: &[Contender], wanted: usize) -> u64 {
     if contenders.len() <= 2 * wanted {
         return u64::MAX;
@@ -187,3 +188,106 @@ const SLACK_PERCENT: u64 = 5;
 /// A fixed order in which the partitions choose.
 const ORDER_SEED: u64 = 0x6479_6e61_6d6f_6b76;
 const CANDIDATES_PER_COPY: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::partition_ring::shares;
+    use crate::{Member, NodeId};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+    use std::num::NonZeroU32;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn owners_are_those_of_a_search_through_all_costs(
+            nodes in prop::collection::vec((1u32..500, 0u8..6), 1..90),
+            replicas in 1usize..=4,
+            bits in 0u32..=7,
+        ) {
+            let members: Vec<Member> = (0u64..)
+                .zip(nodes)
+                .filter_map(|(id, (weight, zone))| {
+                    let weight = NonZeroU32::new(weight)?;
+                    Some(Member::new(NodeId(id)).with_weight(weight).with_zone(zone.to_string()))
+                })
+                .collect();
+            let spread = Spread::new(&members, replicas);
+            let shares = shares::shares(&members, &spread, bits);
+            let contenders: Vec<Contender> = members
+                .iter()
+                .zip(shares::rates(&members, &spread, &shares, bits))
+                .map(|(member, rate)| Contender::new(member.id, rate, bits))
+                .collect();
+            let table = assign(&contenders, &spread, &shares, bits);
+            let naive = naive(&contenders, &spread, &shares, bits);
+            for (partition, expected) in naive {
+                let mut list = table[partition as usize * spread.copies..][..spread.copies].to_vec();
+                // Which owner comes first is a matter of the balance of primaries.
+                list.sort_unstable();
+                prop_assert_eq!(list, expected, "partition {}", partition);
+            }
+        }
+    }
+
+    /// The rule in the plainest words: sorted owners of each partition.
+    fn naive(
+        contenders: &[Contender],
+        spread: &Spread,
+        shares: &[u64],
+        bits: u32,
+    ) -> BTreeMap<u32, Vec<u32>> {
+        let bound = |member: u32| {
+            let share = shares[member as usize] as f64 / f64::from(1 << SHARE_BITS);
+            // A share is exact in a float, and its bound is compared exactly in hundredths.
+            (share * (100 + SLACK_PERCENT) as f64 / 100.0).ceil() as usize
+        };
+        let order = Permutation::new(ORDER_SEED, bits);
+        let mut taken = vec![0usize; contenders.len()];
+        let mut lists = BTreeMap::new();
+        for turn in 0..1 << bits {
+            let partition = order.apply(turn);
+            let mut by_cost: Vec<u32> = (0..contenders.len() as u32).collect();
+            by_cost.sort_by_key(|&member| (contenders[member as usize].cost(partition), member));
+            let mut list: Vec<u32> = Vec::new();
+            let admitted = |list: &[u32], member: u32| {
+                let in_zone = |zone: usize| {
+                    list.iter()
+                        .filter(|&&other| spread.zone_of[other as usize] as usize == zone)
+                        .count()
+                };
+                let beyond = (0..spread.sizes.len())
+                    .filter(|&zone| in_zone(zone) > spread.even as usize)
+                    .count();
+                let here = in_zone(spread.zone_of[member as usize] as usize);
+                !list.contains(&member)
+                    && (here < spread.even as usize
+                        || here == spread.even as usize && beyond < spread.extras as usize)
+            };
+            for &member in &by_cost {
+                if taken[member as usize] < bound(member) && admitted(&list, member) {
+                    list.push(member);
+                }
+            }
+            while list.len() < spread.copies {
+                let emptiest = by_cost
+                    .iter()
+                    .copied()
+                    .filter(|&member| admitted(&list, member))
+                    .min_by(|&a, &b| {
+                        let (of_a, of_b) =
+                            (taken[a as usize] * bound(b), taken[b as usize] * bound(a));
+                        of_a.cmp(&of_b)
+                    });
+                list.extend(emptiest);
+            }
+            for &owner in &list {
+                taken[owner as usize] += 1;
+            }
+            list.sort_unstable();
+            lists.insert(partition, list);
+        }
+        lists
+    }
+}

@@ -187,3 +187,61 @@ pub(super) const RATE_BITS: u32 = 40;
 const COST_BITS: u32 = 24;
 /// The product of a logarithm and an inverse rate has more.
 const COST_SHIFT: u32 = LOG_BITS + 63 - RATE_BITS - COST_BITS;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    proptest! {
+        #[test]
+        fn a_permutation_is_a_bijection_with_its_inverse(seed: u64, bits in 0u32..=10) {
+            let permutation = Permutation::new(seed, bits);
+            let images: BTreeSet<u32> = (0..1 << bits).map(|value| permutation.apply(value)).collect();
+            prop_assert_eq!(images.len(), 1 << bits);
+            prop_assert!(images.iter().all(|&image| image < 1 << bits));
+            for value in 0..1 << bits {
+                prop_assert_eq!(permutation.invert(permutation.apply(value)), value);
+            }
+        }
+
+        #[test]
+        fn the_logarithm_is_close_and_never_rises(value: u64, more: u32) {
+            let exact = 64.0 - (value.max(1) as f64).log2();
+            let ours = neg_log2(value) as f64 / (1u64 << LOG_BITS) as f64;
+            prop_assert!((exact - ours).abs() < 3e-6, "{} for {}", ours, exact);
+            prop_assert!(neg_log2(value.saturating_add(more.into())) <= neg_log2(value));
+        }
+
+        #[test]
+        fn the_partitions_within_a_limit_are_found_without_looking_at_all(
+            id: u64,
+            rate in 1u64..1 << 45,
+            bits in 0u32..=10,
+            limit: u64,
+            scale in 0u32..64,
+        ) {
+            let (contender, limit) = (Contender::new(NodeId(id), rate, bits), limit >> scale);
+            let found: BTreeSet<(u32, u64)> = contender.within(limit).collect();
+            let expected: BTreeSet<(u32, u64)> = (0..1 << bits)
+                .map(|partition| (partition, contender.cost(partition)))
+                .filter(|&(_, cost)| cost <= limit)
+                .collect();
+            prop_assert_eq!(found, expected);
+        }
+
+        #[test]
+        fn every_node_has_one_draw_in_each_stratum(id: u64, bits in 0u32..=10) {
+            let contender = Contender::new(NodeId(id), 1 << RATE_BITS, bits);
+            let mut costs: Vec<u64> = (0..1 << bits).map(|partition| contender.cost(partition)).collect();
+            costs.sort_unstable();
+            for (place, cost) in costs.into_iter().enumerate() {
+                let least = -(1.0 - place as f64 / (1u64 << bits) as f64).log2();
+                let most = -(1.0 - (place + 1) as f64 / (1u64 << bits) as f64).log2();
+                let cost = cost as f64 / (1u64 << COST_BITS) as f64;
+                prop_assert!(least - 1e-5 <= cost && cost <= most + 1e-5, "{} {} {}", least, cost, most);
+            }
+        }
+    }
+}
