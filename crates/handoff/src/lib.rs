@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod delivery;
+mod gain;
+mod hint_log;
+mod marker;
+mod message;
+mod timing;
+mod transfer;
+
+pub use delivery::{Delivered, Delivery, DeliveryConfig, Shipment};
+pub use gain::{Gain, gains};
+pub use hint_log::{HintLog, HintPage, Pending, Released};
+pub use message::{Entry, HintRequest, Page, RangeRequest};
+pub use transfer::{Progress, Pull, Transfer, TransferConfig};

@@ -1,0 +1,68 @@
+//! Markers as the engine stores them: `[target, 8 bytes big-endian][encoded object key]` -> `[format version]`.
+
+use std::ops::Bound;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use dynamokv_ring::NodeId;
+use dynamokv_storage::ObjectKey;
+
+/// Readers take the marker's presence for what it says; later versions may append.
+pub(crate) const VALUE: Bytes = Bytes::from_static(&[1]);
+
+const TARGET_BYTES: usize = 8;
+
+pub(crate) fn encode(target: NodeId, key: &ObjectKey) -> Bytes {
+    let key = key.encode();
+    let mut out = BytesMut::with_capacity(TARGET_BYTES + key.len());
+    out.put_u64(target.0);
+    out.put_slice(&key);
+    out.freeze()
+}
+
+/// The target of a marker; `None` if the bytes are too short to be one.
+pub(crate) fn target(marker: &Bytes) -> Option<NodeId> {
+    let (target, _) = marker.split_first_chunk::<TARGET_BYTES>()?;
+    Some(NodeId(u64::from_be_bytes(*target)))
+}
+
+/// The key of a marker; `None` if the bytes are none.
+pub(crate) fn key(marker: &Bytes) -> Option<ObjectKey> {
+    let key = marker.get(TARGET_BYTES..)?;
+    ObjectKey::decode(&marker.slice_ref(key)).ok()
+}
+
+/// The markers of `target` after `after`, as a range of the engine.
+pub(crate) struct Range {
+    start: Bound<Bytes>,
+    end: Option<[u8; TARGET_BYTES]>,
+}
+
+impl Range {
+    pub(crate) fn of(target: NodeId, after: Option<&ObjectKey>) -> Self {
+        let start = match after {
+            Some(key) => Bound::Excluded(encode(target, key)),
+            None => Bound::Included(Bytes::copy_from_slice(&target.0.to_be_bytes())),
+        };
+        Self {
+            start,
+            end: target.0.checked_add(1).map(u64::to_be_bytes),
+        }
+    }
+
+    /// Everything from the first marker of `target` on.
+    pub(crate) fn from(target: NodeId) -> Self {
+        Self {
+            end: None,
+            ..Self::of(target, None)
+        }
+    }
+
+    pub(crate) fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
+        let start = self.start.as_ref().map(|start| start.as_ref());
+        let end = self
+            .end
+            .as_ref()
+            .map_or(Bound::Unbounded, |end| Bound::Excluded(end.as_slice()));
+        (start, end)
+    }
+}
