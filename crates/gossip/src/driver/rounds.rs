@@ -1,0 +1,156 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dynamokv_ring::NodeId;
+use tokio::task::{Id, JoinSet};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+
+use super::handle::{GossipHandle, now};
+use super::transport::{GossipTransport, TransportError};
+use crate::{Gossip, Message, Outgoing};
+
+/// The loop: rounds, kicks and their exchanges, each of which is a task of its own, one at a time for each address.
+pub(super) struct Rounds<T> {
+    handle: GossipHandle,
+    transport: Arc<T>,
+    exchanges: JoinSet<()>,
+    /// Where the running exchanges go.
+    busy: BTreeMap<Id, (String, Option<NodeId>)>,
+    /// Busy ones that a kick passed over.
+    passed_over: BTreeSet<String>,
+}
+
+impl<T: GossipTransport> Rounds<T> {
+    pub(super) fn new(handle: GossipHandle, transport: Arc<T>) -> Self {
+        Rounds {
+            handle,
+            transport,
+            exchanges: JoinSet::new(),
+            busy: BTreeMap::new(),
+            passed_over: BTreeSet::new(),
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut stop = self.handle.stop_requested();
+        let mut next_round = Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                // An error would mean that the handle is gone, but this loop holds one.
+                _ = stop.wait_for(|stop| *stop) => break,
+                Some(ended) = self.exchanges.join_next_with_id() => {
+                    self.ended(ended.map(|(id, ())| id));
+                }
+                () = sleep_until(next_round) => {
+                    next_round = Instant::now() + self.handle.next_interval();
+                    self.begin(Gossip::tick);
+                }
+                () = self.handle.kicked() => self.begin(Gossip::spread),
+            }
+        }
+        self.say_goodbye().await;
+        self.handle.set_stopped();
+    }
+
+    fn begin(&mut self, choose: impl FnOnce(&mut Gossip, std::time::Instant) -> Vec<Outgoing>) {
+        let now = now();
+        for outgoing in self.handle.with(|gossip| choose(gossip, now)) {
+            let to = outgoing.to.clone();
+            if self.busy.values().any(|(busy, _)| *busy == to) {
+                self.passed_over.insert(to);
+                continue;
+            }
+            let to_node = outgoing.to_node;
+            let exchange = exchange(self.handle.clone(), self.transport.clone(), outgoing);
+            let id = self.exchanges.spawn(exchange).id();
+            self.busy.insert(id, (to, to_node));
+        }
+    }
+
+    fn ended(&mut self, ended: Result<Id, tokio::task::JoinError>) {
+        let id = match &ended {
+            Ok(id) => *id,
+            Err(panicked) => panicked.id(),
+        };
+        let Some((to, to_node)) = self.busy.remove(&id) else {
+            return;
+        };
+        if let Err(panicked) = ended {
+            tracing::error!(to, %panicked, "the gossip transport panicked");
+            failed(&self.handle, to_node);
+        }
+        if self.passed_over.remove(&to) {
+            self.handle.kick();
+        }
+    }
+
+    /// The others shall know at once, not after many missed heartbeats.
+    async fn say_goodbye(&mut self) {
+        self.handle.with(Gossip::announce_stop);
+        let deadline = Instant::now() + GOODBYE_MAX;
+        // What runs already may have read the state before the goodbye.
+        while let Ok(Some(ended)) = timeout_at(deadline, self.exchanges.join_next_with_id()).await {
+            self.ended(ended.map(|(id, ())| id));
+        }
+        self.begin(Gossip::spread);
+        while let Ok(Some(_)) = timeout_at(deadline, self.exchanges.join_next()).await {}
+        self.exchanges.shutdown().await;
+    }
+}
+
+async fn exchange<T: GossipTransport>(handle: GossipHandle, transport: Arc<T>, outgoing: Outgoing) {
+    let Outgoing {
+        to,
+        to_node,
+        message,
+    } = outgoing;
+    let answer = match send(&handle, &*transport, &to, to_node, message).await {
+        Some(answer) => answer,
+        None => return,
+    };
+    match handle.receive(answer) {
+        Ok(Some(ack)) => {
+            send(&handle, &*transport, &to, to_node, ack).await;
+        }
+        // `receive` told of the error already.
+        Ok(None) | Err(_) => {}
+    }
+}
+
+async fn send<T: GossipTransport>(
+    handle: &GossipHandle,
+    transport: &T,
+    to: &str,
+    to_node: Option<NodeId>,
+    message: Message,
+) -> Option<Message> {
+    match timeout(EXCHANGE_MAX, transport.exchange(to, message)).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(TransportError::Refused(refusal))) => {
+            handle.with(|gossip| gossip.refused(to, refusal));
+            None
+        }
+        Ok(Err(TransportError::Unreachable { reason })) => {
+            tracing::debug!(to, reason, "a gossip exchange failed");
+            failed(handle, to_node);
+            None
+        }
+        Err(_elapsed) => {
+            tracing::debug!(to, "a gossip exchange timed out");
+            failed(handle, to_node);
+            None
+        }
+    }
+}
+
+fn failed(handle: &GossipHandle, to_node: Option<NodeId>) {
+    if let Some(id) = to_node {
+        let now = now();
+        handle.with(|gossip| gossip.report_failure(id, now));
+    }
+}
+
+const EXCHANGE_MAX: Duration = Duration::from_secs(5);
+const GOODBYE_MAX: Duration = Duration::from_secs(1);

@@ -1,0 +1,390 @@
+//! The machine: its state, what the embedder says to it and what it answers. Rounds, exchanges and liveness are in
+//! modules of their own.
+
+mod exchange;
+mod liveness;
+mod reconcile;
+mod removal;
+mod rounds;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Instant;
+
+use dynamokv_ring::NodeId;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use crate::detector::{Bounds, Detector};
+use crate::node::too_long;
+use crate::{
+    Candidate, Change, ChangeId, ChangeView, ClusterFacts, Config, Error, Event, KEY_STOPPING,
+    LocalNode, NodeState, Profile, Refusal, Result, StageMark, Status, propose,
+};
+
+pub use rounds::Outgoing;
+
+/// The membership of one node, without I/O and without a clock: messages and instants in, messages and events out.
+///
+/// Drive it with [`tick`](Self::tick) every [`interval`](Config::interval), hand every arriving message to
+/// [`handle`](Self::handle), and drain [`poll_event`](Self::poll_event) after each call. [`spawn`](crate::spawn) does so
+/// on tokio. The same calls with the same seed give the same results.
+#[derive(Debug)]
+pub struct Gossip {
+    config: Config,
+    local: NodeState,
+    seeds: Vec<String>,
+    peers: BTreeMap<NodeId, Peer>,
+    /// Who left, and until when that is remembered.
+    left: BTreeMap<NodeId, Instant>,
+    facts: Option<ClusterFacts>,
+    rng: ChaCha8Rng,
+    /// This process, among all that may claim the id.
+    process: u64,
+    /// The latest instant that was passed in.
+    now: Instant,
+    last_tick: Option<Instant>,
+    /// Removed by the others: says nothing any more.
+    expelled: bool,
+    generation_reported: Option<u64>,
+    conflicts_reported: BTreeSet<(NodeId, String)>,
+    events: VecDeque<Event>,
+}
+
+#[derive(Debug)]
+struct Peer {
+    state: NodeState,
+    detector: Detector,
+    live: bool,
+}
+
+impl Gossip {
+    /// A machine that knows itself and the addresses of some seeds (its own may be among them).
+    ///
+    /// `rng_seed` must differ from process to process: it also tells two processes with one id apart.
+    ///
+    /// # Errors
+    /// [`Error::Config`], [`Error::TooLong`] or [`Error::Malformed`] for a setting, a name, an address, a seed or a key-value out of its
+    /// limits.
+    pub fn new(
+        config: Config,
+        local: LocalNode,
+        seeds: Vec<String>,
+        rng_seed: u64,
+        now: Instant,
+    ) -> Result<Self> {
+        config.validate()?;
+        if seeds.len() > SEEDS_MAX {
+            return Err(too_long("seeds", seeds.len(), SEEDS_MAX));
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(rng_seed);
+        let local = NodeState::new(local)?;
+        Ok(Gossip {
+            config,
+            process: rng.next_u64(),
+            rng,
+            generation_reported: None,
+            local,
+            seeds,
+            peers: BTreeMap::new(),
+            left: BTreeMap::new(),
+            facts: None,
+            now,
+            last_tick: None,
+            expelled: false,
+            conflicts_reported: BTreeSet::new(),
+            events: VecDeque::new(),
+        })
+    }
+
+    /// The next thing that happened, oldest first. Undrained, the oldest beyond 65,536 are dropped.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// This node.
+    pub fn id(&self) -> NodeId {
+        self.local.id
+    }
+
+    /// This node's own state.
+    pub fn local(&self) -> &NodeState {
+        &self.local
+    }
+
+    /// Every node that is known and has not left, this one included, by id.
+    pub fn members(&self) -> impl Iterator<Item = &NodeState> {
+        let (before, after) = (
+            self.peers.range(..self.local.id),
+            self.peers.range(self.local.id..),
+        );
+        before
+            .map(|(_, peer)| &peer.state)
+            .chain(std::iter::once(&self.local))
+            .chain(after.map(|(_, peer)| &peer.state))
+    }
+
+    /// The state of a node. O(log nodes).
+    pub fn member(&self, id: NodeId) -> Option<&NodeState> {
+        if id == self.local.id {
+            return Some(&self.local);
+        }
+        self.peers.get(&id).map(|peer| &peer.state)
+    }
+
+    /// The nodes that left and are still remembered, by id.
+    pub fn left(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.left.keys().copied()
+    }
+
+    /// A node's value under a key; an empty one counts as none.
+    pub fn kv(&self, id: NodeId, key: &str) -> Option<&str> {
+        self.member(id)?.value(key)
+    }
+
+    /// Where a node is reached.
+    pub fn address_of(&self, id: NodeId) -> Option<&str> {
+        self.member(id).map(|state| state.profile.address.as_str())
+    }
+
+    /// What a node is to the cluster as seen from here: what it says of itself, unless it left or is to be removed.
+    pub fn status_of(&self, id: NodeId) -> Option<Status> {
+        if self.left.contains_key(&id) {
+            return Some(Status::Left);
+        }
+        let said = self.member(id)?.profile.status;
+        let removing = self
+            .open_change()
+            .is_some_and(|open| open.removing.contains(&id));
+        let removing = removing || self.removals().contains(&id);
+        Some(if removing { Status::Removing } else { said })
+    }
+
+    /// Says a key-value of this node to all; an empty value takes it back. Returns whether anything changed.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`] beyond 256 bytes of key, 8 KiB of value or 256 keys.
+    pub fn set_kv(&mut self, key: impl Into<String>, value: impl Into<String>) -> Result<bool> {
+        self.local.set(key.into(), value.into())
+    }
+
+    /// Changes this node's own status.
+    ///
+    /// # Errors
+    /// [`Error::IllegalStatus`] if the table at [`Status`] does not allow it.
+    pub fn set_status(&mut self, status: Status) -> Result<()> {
+        let profile = &self.local.profile;
+        if !profile.status.may_become(status) {
+            return Err(Error::IllegalStatus {
+                from: profile.status,
+                to: status,
+            });
+        }
+        if profile.status != status {
+            let profile = Profile {
+                status,
+                ..profile.clone()
+            };
+            self.local.set_profile(profile);
+        }
+        Ok(())
+    }
+
+    /// Says that this process is about to end: the others take it for down at once.
+    pub fn announce_stop(&mut self) {
+        // A short constant key and value; only a node with 256 other keys cannot say it, and then silence does.
+        let _ = self.local.set(KEY_STOPPING.to_owned(), "1".to_owned());
+    }
+
+    /// Takes a greater generation, after [`Event::GenerationAhead`]; it must be durable already.
+    ///
+    /// # Errors
+    /// [`Error::GenerationNotAhead`] if it is not greater than the present one.
+    pub fn raise_generation(&mut self, generation: u64) -> Result<()> {
+        let known = self.local.generation;
+        if generation <= known {
+            return Err(Error::GenerationNotAhead {
+                known,
+                given: generation,
+            });
+        }
+        self.local.generation = generation;
+        Ok(())
+    }
+
+    /// What the cluster agrees on; none before this node was let in.
+    pub fn facts(&self) -> Option<&ClusterFacts> {
+        self.facts.as_ref()
+    }
+
+    /// Merges facts from this node's disk, or of a cluster that it founds. Returns whether anything changed.
+    ///
+    /// # Errors
+    /// [`Error::WrongClusterName`] if they name another cluster than the configuration; otherwise as
+    /// [`ClusterFacts::merge`].
+    pub fn set_facts(&mut self, facts: ClusterFacts) -> Result<bool> {
+        self.merge_facts(facts, |known, facts| known.merge(facts))
+    }
+
+    /// The change that is open.
+    pub fn open_change(&self) -> Option<&Change> {
+        self.facts.as_ref()?.open.as_ref()
+    }
+
+    /// The change that this node should propose now, if any: see [`propose`]. Make it durable, then
+    /// [open](Self::open) it.
+    pub fn proposal(&self) -> Option<Change> {
+        let candidates: Vec<Candidate> = self
+            .members()
+            .map(|state| Candidate {
+                member: state.member(),
+                status: state.profile.status,
+                live: self.is_live(state.id),
+            })
+            .collect();
+        propose(
+            self.facts.as_ref()?,
+            self.local.id,
+            &candidates,
+            &self.removals(),
+        )
+    }
+
+    /// Opens a change that this node proposes.
+    ///
+    /// # Errors
+    /// [`Error::BadFacts`] if this node was not let in, another change is open, or the change does not fit.
+    pub fn open(&mut self, change: Change) -> Result<()> {
+        let facts = self.facts.as_mut().ok_or(Error::BadFacts {
+            reason: "this node was not let in yet",
+        })?;
+        facts.open(change)
+    }
+
+    /// Ends the open change: its target is the current ring, and those that it removed are left. Make it durable first.
+    ///
+    /// # Errors
+    /// [`Error::ChangeNotOpen`] if another change or none is open.
+    pub fn finish(&mut self, change: ChangeId) -> Result<()> {
+        let facts = self.facts.as_mut().ok_or(Error::ChangeNotOpen { change })?;
+        let removed = facts.open.as_ref().map(|open| open.removing.clone());
+        facts.finish(change)?;
+        for id in removed.unwrap_or_default() {
+            self.mark_left(id, self.config.left_lifetime);
+        }
+        Ok(())
+    }
+
+    /// How far everybody has come with the open change, for [`ChangeProgress`](crate::ChangeProgress). O(nodes).
+    pub fn change_view(&self) -> ChangeView {
+        let marks = self
+            .members()
+            .filter_map(|state| Some((state.id, state.stage_mark()?)));
+        ChangeView {
+            marks: marks.collect::<BTreeMap<NodeId, StageMark>>(),
+            excused: self.excused(),
+        }
+    }
+
+    /// A peer would not talk to this node: an event says so. That this node was removed is believed to it.
+    pub fn refused(&mut self, address: &str, refusal: Refusal) {
+        if refusal == Refusal::MemberLeft {
+            self.expel();
+        }
+        self.push(Event::Refused {
+            address: address.to_owned(),
+            refusal,
+        });
+    }
+
+    /// The others let this node go, whether it knows or not: from now on it keeps silent.
+    fn expel(&mut self) {
+        if self.local.profile.status != Status::Left && !self.expelled {
+            self.expelled = true;
+            self.push(Event::Left(self.local.id));
+        }
+    }
+
+    fn merge_facts(
+        &mut self,
+        facts: ClusterFacts,
+        merge: impl FnOnce(&mut ClusterFacts, &ClusterFacts) -> Result<bool>,
+    ) -> Result<bool> {
+        if facts.cluster_name != self.config.cluster_name {
+            return Err(Error::WrongClusterName {
+                ours: self.config.cluster_name.clone(),
+                theirs: facts.cluster_name,
+            });
+        }
+        let Some(known) = &mut self.facts else {
+            facts.validate()?;
+            self.facts = Some(facts);
+            return Ok(true);
+        };
+        let finishing = known.open.as_ref().map(|open| open.target.number);
+        let removing = known.open.as_ref().map(|open| open.removing.clone());
+        let changed = merge(known, &facts)?;
+        // Others finished the change that was open here, or one after it.
+        let current = &known.current;
+        if finishing.is_some_and(|number| current.number >= number) {
+            let gone = removing.unwrap_or_default().into_iter();
+            let gone: Vec<NodeId> = gone.filter(|id| !current.contains(*id)).collect();
+            for id in gone {
+                self.mark_left(id, self.config.left_lifetime);
+            }
+        }
+        Ok(changed)
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            interval: self.config.interval,
+            grace: self.config.grace,
+            phi_threshold: self.config.phi_threshold,
+            failures_to_suspect: self.config.failures_to_suspect,
+        }
+    }
+
+    fn advance(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+    }
+
+    fn push(&mut self, event: Event) {
+        if self.events.len() >= EVENTS_MAX {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    fn report_conflict(&mut self, id: NodeId, known: &str, other: &str) {
+        if self.conflicts_reported.len() >= CONFLICTS_MAX {
+            self.conflicts_reported.clear();
+        }
+        if self.conflicts_reported.insert((id, other.to_owned())) {
+            self.push(Event::IdConflict {
+                id,
+                known: known.to_owned(),
+                other: other.to_owned(),
+            });
+        }
+    }
+
+    /// A uniform number below `limit`, which is not zero.
+    fn random_below(&mut self, limit: usize) -> usize {
+        let scaled = u128::from(self.rng.next_u64()) * limit as u128;
+        (scaled >> 64) as usize
+    }
+
+    fn chance(&mut self, probability: f64) -> bool {
+        let unit = (self.rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+        unit < probability
+    }
+}
+
+const SEEDS_MAX: usize = 1024;
+const EVENTS_MAX: usize = 65_536;
+const CONFLICTS_MAX: usize = 64;

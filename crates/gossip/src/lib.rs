@@ -1,0 +1,38 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod change;
+mod config;
+mod detector;
+mod driver;
+mod error;
+mod event;
+mod facts;
+mod gossip;
+mod ids;
+mod message;
+mod node;
+mod proposal;
+mod stage;
+mod status;
+
+pub use change::{ChangeProgress, ChangeView};
+pub use config::Config;
+pub use driver::{GossipHandle, GossipTransport, TransportError, run, spawn};
+pub use error::{Error, Refusal};
+pub use event::Event;
+pub use facts::{Change, ChangeId, ClusterFacts, FactsDigest, Target};
+pub use gossip::{Gossip, Outgoing};
+pub use ids::{format_ids, parse_ids};
+pub use message::{Ack, Delta, Digest, FORMAT_VERSION, Header, IdSpan, Message, News, Syn, SynAck};
+pub use node::{
+    KEY_CHANGE, KEY_REMOVE, KEY_STOPPING, LocalNode, NodeState, Profile, TEXT_BYTES_MAX,
+    VALUE_BYTES_MAX, Versioned,
+};
+pub use proposal::{Candidate, propose};
+pub use stage::{Reads, Stage, StageMark, Writes};
+pub use status::Status;
+
+/// The result of the fallible calls of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
