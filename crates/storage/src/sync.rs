@@ -133,8 +133,11 @@ impl GroupSync {
             let queue = self.shared.queue.lock();
             queue.is_due(self.durability.interval().is_some() && self.shared.has_unsynced())
         };
-        // Those who wait are told of a failure; nobody else needs to know it here.
-        due && { self.shared.sync().is_ok() || true }
+        if due {
+            // A failure reaches those who wait, and poisons the store.
+            let _ = self.shared.sync();
+        }
+        due
     }
 }
 

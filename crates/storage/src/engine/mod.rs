@@ -8,6 +8,8 @@ mod memory;
 #[cfg(feature = "rocksdb")]
 mod rocks;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Bound;
 

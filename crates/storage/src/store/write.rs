@@ -121,7 +121,7 @@ impl ObjectStore {
         self.check_context(key, before, state.context())?;
 
         let mut batch = Batch::new();
-        let hash = self.stage(&mut batch, key, engine_key.into(), Some(position), &state);
+        let hash = self.stage(&mut batch, key, engine_key, Some(position), &state);
         markers(&mut batch);
         let seq = self
             .sync
@@ -168,7 +168,7 @@ impl ObjectStore {
         let mut batch = Batch::new();
         let hash = match stored.hash {
             Some(hash) if !changed => hash,
-            _ => self.stage(&mut batch, key, engine_key.into(), position, &state),
+            _ => self.stage(&mut batch, key, engine_key, position, &state),
         };
         markers(&mut batch);
         let seq = self.write_some(batch)?;
