@@ -28,12 +28,14 @@ pub enum Error {
         /// The repeated id.
         id: NodeId,
     },
-    /// The virtual nodes and weights together make too large a ring (or none): lower (or raise) `vnodes`.
+    /// No virtual nodes, or together with the weights too many: choose another `vnodes`, or smaller weights.
     #[error(
-        "vnodes makes a ring of {tokens} tokens: it must be 1..={}",
+        "vnodes is {vnodes} and makes {tokens} tokens: it must be at least 1 and make at most {}",
         TokenRing::TOKENS_MAX
     )]
     Tokens {
+        /// The tokens asked for an ordinary node.
+        vnodes: u32,
         /// The number of tokens that the ring would have.
         tokens: u64,
     },

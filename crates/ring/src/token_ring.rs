@@ -53,7 +53,10 @@ impl TokenRing {
             total.saturating_add(count(vnodes, member))
         });
         if vnodes == 0 || total > Self::TOKENS_MAX {
-            return Err(Error::Tokens { tokens: total });
+            return Err(Error::Tokens {
+                vnodes,
+                tokens: total,
+            });
         }
         let tokens = tokens(vnodes, &members);
         let spread = Spread::new(&members, replicas);

@@ -1,0 +1,10 @@
+//! Properties of both placements, seen from outside.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+mod diffs;
+mod golden;
+mod identifiers;
+mod lists;
+mod movement;
+mod partitions;
