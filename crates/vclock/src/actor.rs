@@ -5,15 +5,16 @@ use std::hash::Hash;
 
 use crate::{Error, varint};
 
-/// One period in which a node counted its writes to a key without a break. See [`EpochLease`](crate::EpochLease).
+/// One period in which a node counted its writes to a key without a break. See
+/// [`EpochLease`](crate::EpochLease).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u64);
 
-/// The writer of a dot: a node in one of its epochs. The node orders first, so that the actors of one node are
-/// neighbours in every sorted list.
+/// The writer of a dot: a node in one of its epochs. The node orders first, so that the actors of
+/// one node are neighbours in every sorted list.
 ///
-/// A node that may have forgotten what it issued comes back as another actor, so that its new writes are never taken
-/// for old ones (the lesson of riak_kv issue 679).
+/// A node that may have forgotten what it issued comes back as another actor, so that its new
+/// writes are never taken for old ones (the lesson of riak_kv issue 679).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ActorId {
     /// The node.
@@ -29,14 +30,16 @@ impl ActorId {
     }
 }
 
-/// What the clocks of this crate are generic over. [`ActorId`] is the default; `u64` serves where epochs are not needed.
+/// What the clocks of this crate are generic over. [`ActorId`] is the default; `u64` serves where
+/// epochs are not needed.
 ///
 /// Lists are written in ascending order, so an actor is encoded relative to the one before it.
 pub trait Actor: Copy + Ord + Hash + fmt::Debug {
     /// Appends `self`, given that the reader knows `previous`, which is not greater than `self`.
     fn encode_after(&self, previous: Option<&Self>, out: &mut Vec<u8>);
 
-    /// Reads what [`Actor::encode_after`] wrote, and accepts nothing else: each actor has one encoding.
+    /// Reads what [`Actor::encode_after`] wrote, and accepts nothing else: each actor has one
+    /// encoding.
     ///
     /// # Errors
     /// [`Error::Truncated`] or [`Error::NotCanonical`].

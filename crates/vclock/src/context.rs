@@ -9,9 +9,10 @@ use crate::{Actor, ActorId, Dot, Error, VersionVector};
 
 /// A set of dots: what a client has seen, or what a replica knows of a key.
 ///
-/// It is a version vector plus **gaps**: dots further on than the first unknown one of their actor. It is always compact: a
-/// gap that becomes contiguous moves into the vector, so equal sets are equal values and equal bytes. `PartialOrd` is the
-/// subset order; `None` = concurrent. (Malkhi and Terry, "Concise Version Vectors in WinFS", 2005.)
+/// It is a version vector plus **gaps**: dots further on than the first unknown one of their actor.
+/// It is always compact: a gap that becomes contiguous moves into the vector, so equal sets are
+/// equal values and equal bytes. `PartialOrd` is the subset order; `None` = concurrent. (Malkhi and
+/// Terry, "Concise Version Vectors in WinFS", 2005.)
 ///
 /// ```
 /// use dynamokv_vclock::{CausalContext, Dot};
@@ -43,7 +44,8 @@ impl<A: Actor> CausalContext<A> {
         self.vector.covers(dot) || self.gaps.binary_search(dot).is_ok()
     }
 
-    /// Adds one dot. Says whether it was new. O(entries) where the lists grow or a gap closes, O(log entries) otherwise.
+    /// Adds one dot. Says whether it was new. O(entries) where the lists grow or a gap closes,
+    /// O(log entries) otherwise.
     pub fn insert(&mut self, dot: Dot<A>) -> bool {
         if self.vector.covers(&dot) {
             return false;
@@ -64,8 +66,8 @@ impl<A: Actor> CausalContext<A> {
         }
     }
 
-    /// Adds all dots of `other`: the union. Says whether one was new. O(entries of both) without gaps, O(entries x log) with; allocates
-    /// only if something grows.
+    /// Adds all dots of `other`: the union. Says whether one was new. O(entries of both) without
+    /// gaps, O(entries x log) with; allocates only if something grows.
     pub fn merge(&mut self, other: &Self) -> bool {
         let advanced = self.vector.merge(&other.vector);
         let known = self.gaps.len();
@@ -90,7 +92,8 @@ impl<A: Actor> CausalContext<A> {
         self.vector.is_empty() && self.gaps.is_empty()
     }
 
-    /// The number of entries, gaps included: a measure of its size in memory and on the wire, not of the dots in it.
+    /// The number of entries, gaps included: a measure of its size in memory and on the wire, not
+    /// of the dots in it.
     pub fn len(&self) -> usize {
         self.vector.len() + self.gaps.len()
     }
@@ -143,7 +146,8 @@ impl<A: Actor> CausalContext<A> {
     /// Reads what [`CausalContext::encode`] wrote, to the last byte.
     ///
     /// # Errors
-    /// [`Error::Truncated`], [`Error::UnknownFormat`], [`Error::NotCanonical`] or [`Error::TrailingBytes`].
+    /// [`Error::Truncated`], [`Error::UnknownFormat`], [`Error::NotCanonical`] or
+    /// [`Error::TrailingBytes`].
     pub fn decode(mut input: &[u8]) -> Result<Self, Error> {
         Format::Context.take(&mut input)?;
         let context = Self::decode_body(&mut input)?;
@@ -173,7 +177,8 @@ impl<A: Actor> CausalContext<A> {
         Ok(Self { vector, gaps })
     }
 
-    /// Moves gaps that have become contiguous into the vector. They ascend, so one pass closes whole runs.
+    /// Moves gaps that have become contiguous into the vector. They ascend, so one pass closes
+    /// whole runs.
     fn compact(&mut self) {
         let vector = &mut self.vector;
         self.gaps.retain(|gap| {
@@ -187,9 +192,11 @@ impl<A: Actor> CausalContext<A> {
 }
 
 impl CausalContext {
-    /// Whether `other` has a dot of `node`, in any epoch, that `self` lacks. O(own entries x log entries).
+    /// Whether `other` has a dot of `node`, in any epoch, that `self` lacks. O(own entries x log
+    /// entries).
     pub fn lacks_dots_of(&self, node: u64, other: &Self) -> bool {
-        // Compact sets: all dots up to a tip are known only if the vector covers it, not if it is a gap.
+        // Compact sets: all dots up to a tip are known only if the vector covers it, not if it is a
+        // gap.
         own_dots(node, other.vector.tips()).any(|tip| !self.vector.covers(tip))
             || own_dots(node, &other.gaps).any(|gap| !self.covers(gap))
     }

@@ -6,8 +6,9 @@ use crate::{Actor, ActorId, Error, varint};
 
 /// The name of one write: the `counter`-th of `actor`. Dots order by actor, then by counter.
 ///
-/// Counters start at 1. A dot with counter 0 stands for no event at all: every clock covers it, none keeps it.
-/// (Almeida, Baquero et al., "Scalable and Accurate Causality Tracking for Eventually Consistent Stores", 2014.)
+/// Counters start at 1. A dot with counter 0 stands for no event at all: every clock covers it,
+/// none keeps it. (Almeida, Baquero et al., "Scalable and Accurate Causality Tracking for
+/// Eventually Consistent Stores", 2014.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Dot<A = ActorId> {
     /// Who wrote.

@@ -1,7 +1,7 @@
 //! The one error type of the crate.
 
-/// What can go wrong when bytes are decoded, a token is opened or a lease is drawn. No operation of this crate changes
-/// anything when it returns one.
+/// What can go wrong when bytes are decoded, a token is opened or a lease is drawn. No operation of
+/// this crate changes anything when it returns one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -11,7 +11,8 @@ pub enum Error {
         /// The field that was being read.
         field: &'static str,
     },
-    /// The leading byte names a kind or version that this build cannot read. Upgrade, or look for bytes of another kind.
+    /// The leading byte names a kind or version that this build cannot read. Upgrade, or look for
+    /// bytes of another kind.
     #[error("{field}: format byte {found:#04x} is unknown, this version reads {known:#04x}")]
     UnknownFormat {
         /// What was expected.
@@ -21,7 +22,8 @@ pub enum Error {
         /// The byte that this version writes and reads.
         known: u8,
     },
-    /// The bytes break a rule of the canonical form. They were not written by this crate, or were damaged.
+    /// The bytes break a rule of the canonical form. They were not written by this crate, or were
+    /// damaged.
     #[error("{field}: not canonical: {rule}")]
     NotCanonical {
         /// The field that was being read.
@@ -37,15 +39,18 @@ pub enum Error {
         /// How many bytes are left.
         extra: usize,
     },
-    /// A context token fails its checksum. The client must pass the bytes of a reply unchanged, or read again.
+    /// A context token fails its checksum. The client must pass the bytes of a reply unchanged, or
+    /// read again.
     #[error(
         "context: damaged (its checksum does not match); pass the context of a read or a reply unchanged"
     )]
     DamagedContext,
-    /// A context token is intact but belongs to another key or keyspace. The client must read this key first.
+    /// A context token is intact but belongs to another key or keyspace. The client must read this
+    /// key first.
     #[error("context: issued for another key or keyspace; pass the context of a read of this key")]
     ForeignContext,
-    /// The bounds of an epoch lease are reversed or beyond [`EpochLease::END`](crate::EpochLease::END).
+    /// The bounds of an epoch lease are reversed or beyond
+    /// [`EpochLease::END`](crate::EpochLease::END).
     #[error("epoch lease: {first}..{end} is not a range within 0..{limit}")]
     LeaseBounds {
         /// First epoch counter asked for.

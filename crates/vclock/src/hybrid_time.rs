@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-/// Milliseconds since the Unix epoch (48 bits, high) and a logical counter (16 bits, low), for resolvers that want the last writer.
-/// Causality is the business of [`CausalContext`](crate::CausalContext); this only orders what is concurrent.
+/// Milliseconds since the Unix epoch (48 bits, high) and a logical counter (16 bits, low), for
+/// resolvers that want the last writer. Causality is the business of
+/// [`CausalContext`](crate::CausalContext); this only orders what is concurrent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HybridTime(pub u64);
 
@@ -11,7 +12,8 @@ impl HybridTime {
     /// The greatest number of milliseconds, in the year 10,889.
     pub const MILLIS_MAX: u64 = (1 << 48) - 1;
 
-    /// `millis` since the Unix epoch, at most [`HybridTime::MILLIS_MAX`], and the `logical`-th event in it.
+    /// `millis` since the Unix epoch, at most [`HybridTime::MILLIS_MAX`], and the `logical`-th
+    /// event in it.
     pub const fn new(millis: u64, logical: u16) -> Self {
         let millis = if millis > Self::MILLIS_MAX {
             Self::MILLIS_MAX
@@ -32,8 +34,8 @@ impl HybridTime {
     }
 }
 
-/// Gives out hybrid times, each greater than all before and all observed (Kulkarni et al., "Logical Physical Clocks", 2014).
-/// It has no clock of its own: the wall time is passed in.
+/// Gives out hybrid times, each greater than all before and all observed (Kulkarni et al., "Logical
+/// Physical Clocks", 2014). It has no clock of its own: the wall time is passed in.
 ///
 /// ```
 /// use dynamokv_vclock::{HybridClock, HybridTime};
@@ -50,8 +52,8 @@ pub struct HybridClock {
 }
 
 impl HybridClock {
-    /// How far ahead of the local wall clock an observed time may be, in milliseconds: five minutes. One node with a wrong clock must not
-    /// drag all others along for ever.
+    /// How far ahead of the local wall clock an observed time may be, in milliseconds: five
+    /// minutes. One node with a wrong clock must not drag all others along for ever.
     pub const AHEAD_MAX_MS: u64 = 5 * 60 * 1_000;
 
     /// Has given out and observed nothing.
@@ -68,8 +70,9 @@ impl HybridClock {
         self.last
     }
 
-    /// Takes note of a time seen elsewhere, so that later ones given out here are greater. A time more than
-    /// [`HybridClock::AHEAD_MAX_MS`] ahead of the wall clock is not taken over: `false`, worth a warning about that node's clock.
+    /// Takes note of a time seen elsewhere, so that later ones given out here are greater. A time
+    /// more than [`HybridClock::AHEAD_MAX_MS`] ahead of the wall clock is not taken over: `false`,
+    /// worth a warning about that node's clock.
     pub fn observe(&mut self, seen: HybridTime, wall_ms: u64) -> bool {
         let credible = seen.millis() <= wall_ms.saturating_add(Self::AHEAD_MAX_MS);
         if credible {

@@ -2,7 +2,8 @@
 
 use std::ops::{Deref, DerefMut};
 
-/// Read and changed as a slice. An empty list is an empty `Vec`, which owns no memory, so no filler value is needed.
+/// Read and changed as a slice. An empty list is an empty `Vec`, which owns no memory, so no filler
+/// value is needed.
 #[derive(Clone, Debug)]
 pub(crate) enum InlineVec<T, const N: usize> {
     /// `1..=N` items; those from `len` on are copies without meaning.
@@ -88,7 +89,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn inserting_and_growing_match_a_vec(steps in proptest::collection::vec((0_usize..9, 0_usize..4, 0_u8..), 0..12)) {
+        fn inserting_and_growing_match_a_vec(
+            steps in proptest::collection::vec((0_usize..9, 0_usize..4, 0_u8..), 0..12),
+        ) {
             let mut ours = InlineVec::<u8, 4>::new();
             let mut model = Vec::new();
             for (at, more, item) in steps {

@@ -4,20 +4,25 @@ use std::ops::Range;
 
 use crate::{Epoch, Error};
 
-/// A block of epochs that a node may use: `counter` (40 bits, high) and `random` (24 bits, low) each.
+/// A block of epochs that a node may use: `counter` (40 bits, high) and `random` (24 bits, low)
+/// each.
 ///
-/// The owner keeps the end of the leased block on disk, synced **before** the first epoch of the block is used, and draws `random`
-/// anew for each lease. What is left of a lease at a stop is forfeited.
+/// The owner keeps the end of the leased block on disk, synced **before** the first epoch of the
+/// block is used, and draws `random` anew for each lease. What is left of a lease at a stop is
+/// forfeited.
 ///
 /// Why this split:
-/// - *40 bits of counter* last for 10^12 epochs of one node. An epoch is spent by the first write that a node coordinates for a key (and by the
-///   first one after a loss), so they outlast any disk: 10,000 new keys a second, without a pause, for 3.5 years. The counter alone
-///   makes epochs unique as long as the disk does not go back in time.
-/// - *24 bits of randomness* are for a disk that does (an older copy was restored, unnoticed): its counter repeats, its random bits
-///   differ but once in 16.7 million. A repeated epoch does harm only if it meets the **same key** again, and only if neither the client's
-///   context nor a peer's state shows that it was used (see [`issue`](crate::issue)). More bits would shorten the counter
-///   or lengthen every clock.
-/// - *Counter high*: a node's epochs ascend in time, newest last, and stay short on the wire while the counter is small.
+/// - *40 bits of counter* last for 10^12 epochs of one node. An epoch is spent by the first write
+///   that a node coordinates for a key (and by the first one after a loss), so they outlast any
+///   disk: 10,000 new keys a second, without a pause, for 3.5 years. The counter alone makes epochs
+///   unique as long as the disk does not go back in time.
+/// - *24 bits of randomness* are for a disk that does (an older copy was restored, unnoticed): its
+///   counter repeats, its random bits differ but once in 16.7 million. A repeated epoch does harm
+///   only if it meets the **same key** again, and only if neither the client's context nor a peer's
+///   state shows that it was used (see [`issue`](crate::issue)). More bits would shorten the
+///   counter or lengthen every clock.
+/// - *Counter high*: a node's epochs ascend in time, newest last, and stay short on the wire while
+///   the counter is small.
 ///
 /// ```
 /// use dynamokv_vclock::EpochLease;

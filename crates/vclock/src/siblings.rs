@@ -3,14 +3,16 @@
 use crate::wire::{self, Format};
 use crate::{Actor, ActorId, CausalContext, Dot, Error, varint};
 
-/// The concurrent values of a key, each under the dot of the write that made it, and the context of all writes known.
+/// The concurrent values of a key, each under the dot of the write that made it, and the context of
+/// all writes known.
 ///
-/// A value lives until a write is joined whose context covers its dot. So [`Siblings::join`] needs no tombstones of its own: a dot that
-/// the context covers and that has no value was superseded. It is a dotted causal container, the optimised OR-set of
-/// Bieniusa et al. (2012) with the deltas of Almeida et al. ("Delta State Replicated Data Types", 2018).
+/// A value lives until a write is joined whose context covers its dot. So [`Siblings::join`] needs
+/// no tombstones of its own: a dot that the context covers and that has no value was superseded. It
+/// is a dotted causal container, the optimised OR-set of Bieniusa et al. (2012) with the deltas of
+/// Almeida et al. ("Delta State Replicated Data Types", 2018).
 ///
-/// Two states that hold **different** values under one dot cannot be joined meaningfully; [`issue`](crate::issue) exists so
-/// that this never happens.
+/// Two states that hold **different** values under one dot cannot be joined meaningfully;
+/// [`issue`](crate::issue) exists so that this never happens.
 ///
 /// ```
 /// use dynamokv_vclock::{CausalContext, Dot, Siblings};
@@ -41,10 +43,12 @@ impl<V, A: Actor> Siblings<V, A> {
         }
     }
 
-    /// What one write changes: its value, and a context of what the client had seen plus the write itself. Joined to any
-    /// replica, in any order and however often, it has the effect of the write.
+    /// What one write changes: its value, and a context of what the client had seen plus the write
+    /// itself. Joined to any replica, in any order and however often, it has the effect of the
+    /// write.
     ///
-    /// `dot` must be fresh: not covered by `client`, and never used for another value (see [`issue`](crate::issue)).
+    /// `dot` must be fresh: not covered by `client`, and never used for another value (see
+    /// [`issue`](crate::issue)).
     pub fn delta(dot: Dot<A>, value: V, client: &CausalContext<A>) -> Self {
         let mut context = client.clone();
         context.insert(dot);
@@ -79,8 +83,9 @@ impl<V, A: Actor> Siblings<V, A> {
         self.context.is_empty()
     }
 
-    /// Learns all that `other` knows. A value stays if both sides have it or if the other side's context does not cover it; the
-    /// contexts are united. Commutative, associative, idempotent. Says whether anything changed.
+    /// Learns all that `other` knows. A value stays if both sides have it or if the other side's
+    /// context does not cover it; the contexts are united. Commutative, associative, idempotent.
+    /// Says whether anything changed.
     ///
     /// O(entries + values x log entries) of both sides; allocates only if something grows.
     pub fn join(&mut self, other: Self) -> bool {
@@ -123,7 +128,8 @@ impl<V, A: Actor> Siblings<V, A> {
         (self.context, self.values)
     }
 
-    /// Appends the canonical form. Equal states give equal bytes if `put_value` gives equal bytes for equal values.
+    /// Appends the canonical form. Equal states give equal bytes if `put_value` gives equal bytes
+    /// for equal values.
     pub fn encode_with(&self, out: &mut Vec<u8>, mut put_value: impl FnMut(&V, &mut Vec<u8>)) {
         Format::Siblings.put(out);
         self.context.encode_body(out);
@@ -136,10 +142,12 @@ impl<V, A: Actor> Siblings<V, A> {
         }
     }
 
-    /// Takes what [`Siblings::encode_with`] wrote off the front of `input`. `take_value` must read exactly what its counterpart wrote.
+    /// Takes what [`Siblings::encode_with`] wrote off the front of `input`. `take_value` must read
+    /// exactly what its counterpart wrote.
     ///
     /// # Errors
-    /// [`Error::Truncated`], [`Error::UnknownFormat`] or [`Error::NotCanonical`], or what `take_value` returns.
+    /// [`Error::Truncated`], [`Error::UnknownFormat`] or [`Error::NotCanonical`], or what
+    /// `take_value` returns.
     pub fn decode_with<E: From<Error>>(
         input: &mut &[u8],
         mut take_value: impl FnMut(&mut &[u8]) -> Result<V, E>,

@@ -7,9 +7,10 @@ use crate::{CausalContext, Error, varint};
 
 /// Seals contexts into opaque bytes for clients, and opens what comes back.
 ///
-/// Layout: format byte, scope (8 bytes, xxh3-64 of keyspace and key), checksum (4 bytes, crc32c of scope and payload),
-/// payload (the context's canonical form); numbers little-endian. The empty context is no bytes at all. The checksum finds
-/// accidents, it does not stop a forger: a client that may write a key may also forge what it claims to have seen of it.
+/// Layout: format byte, scope (8 bytes, xxh3-64 of keyspace and key), checksum (4 bytes, crc32c of
+/// scope and payload), payload (the context's canonical form); numbers little-endian. The empty
+/// context is no bytes at all. The checksum finds accidents, it does not stop a forger: a client
+/// that may write a key may also forge what it claims to have seen of it.
 ///
 /// ```
 /// use dynamokv_vclock::{ActorId, CausalContext, ContextToken, Dot, Epoch, Error};
@@ -42,8 +43,8 @@ impl ContextToken {
     /// What the client had seen of `key` in `keyspace`. No bytes = nothing.
     ///
     /// # Errors
-    /// [`Error::DamagedContext`] if the bytes were cut or changed, [`Error::ForeignContext`] if they are another key's,
-    /// [`Error::UnknownFormat`] if another version wrote them.
+    /// [`Error::DamagedContext`] if the bytes were cut or changed, [`Error::ForeignContext`] if
+    /// they are another key's, [`Error::UnknownFormat`] if another version wrote them.
     pub fn open(token: &[u8], keyspace: &[u8], key: &[u8]) -> Result<CausalContext, Error> {
         let mut rest = token;
         if rest.is_empty() {

@@ -14,8 +14,8 @@ pub fn put(out: &mut Vec<u8>, mut value: u64) {
 /// Takes one integer off the front of `input`. `field` names it in the error.
 ///
 /// # Errors
-/// [`Error::Truncated`] if the input ends inside the integer, [`Error::NotCanonical`] if it is longer than needed or
-/// does not fit 64 bits. `input` is then left at an unspecified place.
+/// [`Error::Truncated`] if the input ends inside the integer, [`Error::NotCanonical`] if it is
+/// longer than needed or does not fit 64 bits. `input` is then left at an unspecified place.
 pub fn take(input: &mut &[u8], field: &'static str) -> Result<u64, Error> {
     let mut value = 0_u64;
     for shift in (0..u64::BITS).step_by(7) {
@@ -97,7 +97,9 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn whatever_is_accepted_is_written_back_byte_for_byte(bytes in proptest::collection::vec(0_u8.., 0..12)) {
+        fn whatever_is_accepted_is_written_back_byte_for_byte(
+            bytes in proptest::collection::vec(0_u8.., 0..12),
+        ) {
             let mut input = &bytes[..];
             if let Ok(value) = take(&mut input, "n") {
                 let mut out = Vec::new();

@@ -10,8 +10,9 @@ use crate::{Actor, ActorId, Dot, Error};
 
 /// For each actor the counter up to which **all** its dots are known.
 ///
-/// Entries are sorted by actor; up to four live inline, without heap. `PartialOrd` is the causal order: `Less` = happened before,
-/// `None` = concurrent. (Parker et al. 1983; Fidge and Mattern 1988.)
+/// Entries are sorted by actor; up to four live inline, without heap. `PartialOrd` is the causal
+/// order: `Less` = happened before, `None` = concurrent. (Parker et al. 1983; Fidge and Mattern
+/// 1988.)
 ///
 /// ```
 /// use dynamokv_vclock::{Dot, VersionVector};
@@ -54,7 +55,8 @@ impl<A: Actor> VersionVector<A> {
             .map(|counter| Dot { actor, counter })
     }
 
-    /// Learns **all** dots of `dot.actor` up to `dot`. Says whether that was news. O(actors) for a new actor, O(log actors) otherwise.
+    /// Learns **all** dots of `dot.actor` up to `dot`. Says whether that was news. O(actors) for a
+    /// new actor, O(log actors) otherwise.
     pub fn advance(&mut self, dot: Dot<A>) -> bool {
         match self.find(&dot.actor) {
             Ok(at) => {
@@ -71,7 +73,8 @@ impl<A: Actor> VersionVector<A> {
         }
     }
 
-    /// Learns all that `other` knows: the entrywise maximum. Says whether that was news. O(actors of both); allocates only if actors are new.
+    /// Learns all that `other` knows: the entrywise maximum. Says whether that was news. O(actors
+    /// of both); allocates only if actors are new.
     pub fn merge(&mut self, other: &Self) -> bool {
         let (raised, missing) = self.raise(other);
         if missing > 0 {
@@ -106,7 +109,8 @@ impl<A: Actor> VersionVector<A> {
     /// Reads what [`VersionVector::encode`] wrote, to the last byte.
     ///
     /// # Errors
-    /// [`Error::Truncated`], [`Error::UnknownFormat`], [`Error::NotCanonical`] or [`Error::TrailingBytes`].
+    /// [`Error::Truncated`], [`Error::UnknownFormat`], [`Error::NotCanonical`] or
+    /// [`Error::TrailingBytes`].
     pub fn decode(mut input: &[u8]) -> Result<Self, Error> {
         Format::Vector.take(&mut input)?;
         let vector = Self::decode_body(&mut input)?;
@@ -144,7 +148,8 @@ impl<A: Actor> VersionVector<A> {
             .binary_search_by(|entry| entry.actor.cmp(actor))
     }
 
-    /// Raises the counters of the actors that both know. Returns whether one was raised, and how many actors only `other` knows.
+    /// Raises the counters of the actors that both know. Returns whether one was raised, and how
+    /// many actors only `other` knows.
     fn raise(&mut self, other: &Self) -> (bool, usize) {
         let (mut raised, mut missing, mut at) = (false, 0, 0);
         let mine = &mut *self.entries;
@@ -163,7 +168,8 @@ impl<A: Actor> VersionVector<A> {
         (raised, missing)
     }
 
-    /// Takes over the `missing` actors that only `other` knows, merging from the back so that each entry moves once.
+    /// Takes over the `missing` actors that only `other` knows, merging from the back so that each
+    /// entry moves once.
     fn adopt(&mut self, other: &Self, missing: usize) {
         let Some(&filler) = other.tips().first() else {
             return;

@@ -1,8 +1,10 @@
-//! What the binary forms have in common: a leading byte for kind and version, counted lists of dots.
+//! What the binary forms have in common: a leading byte for kind and version, counted lists of
+//! dots.
 
 use crate::{Actor, Dot, Error, varint};
 
-/// The kinds of values; the leading byte holds the kind in its high half, the version in its low one.
+/// The kinds of values; the leading byte holds the kind in its high half, the version in its low
+/// one.
 #[derive(Clone, Copy)]
 pub(crate) enum Format {
     Vector = 0x11,
@@ -61,7 +63,8 @@ pub(crate) fn put_dots<A: Actor>(dots: &[Dot<A>], out: &mut Vec<u8>) {
     }
 }
 
-/// How many elements follow. Each takes at least a byte, so a count beyond the input is refused before anything is read.
+/// How many elements follow. Each takes at least a byte, so a count beyond the input is refused
+/// before anything is read.
 pub(crate) fn take_count(input: &mut &[u8]) -> Result<usize, Error> {
     let count = varint::take(input, COUNT)?;
     usize::try_from(count)
@@ -70,7 +73,8 @@ pub(crate) fn take_count(input: &mut &[u8]) -> Result<usize, Error> {
         .ok_or(Error::Truncated { field: COUNT })
 }
 
-/// How many of `count` dots the rest of the input can hold at all, at three bytes each: what may be allocated up front.
+/// How many of `count` dots the rest of the input can hold at all, at three bytes each: what may be
+/// allocated up front.
 pub(crate) fn justified(count: usize, input: &[u8]) -> usize {
     count.min(input.len() / 3)
 }

@@ -1,4 +1,5 @@
-//! Clients that pass the context of their last read or reply, and the bugs of a prototype whose clients could not.
+//! Clients that pass the context of their last read or reply, and the bugs of a prototype whose
+//! clients could not.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -50,7 +51,8 @@ impl Coordinator {
     }
 }
 
-/// The prototype had no siblings here, and lost one acknowledged write of each pair, 200 times of 200.
+/// The prototype had no siblings here, and lost one acknowledged write of each pair, 200 times of
+/// 200.
 #[test]
 fn prototype_bug_200_pairs_of_concurrent_puts_through_one_coordinator() {
     let (mut coordinator, mut replica) = (Coordinator::new(1), Coordinator::new(2));
@@ -69,7 +71,8 @@ fn prototype_bug_200_pairs_of_concurrent_puts_through_one_coordinator() {
     }
 }
 
-/// The prototype made false siblings here that no later put resolved, since its put took no context.
+/// The prototype made false siblings here that no later put resolved, since its put took no
+/// context.
 #[test]
 fn prototype_bug_false_siblings_of_puts_in_sequence_through_two_coordinators() {
     for delivered_at_once in [true, false] {
@@ -95,7 +98,8 @@ fn prototype_bug_false_siblings_of_puts_in_sequence_through_two_coordinators() {
     }
 }
 
-/// The prototype's coordinator began counting at 0 again: its puts were acknowledged and thrown away as old.
+/// The prototype's coordinator began counting at 0 again: its puts were acknowledged and thrown
+/// away as old.
 #[test]
 fn prototype_bug_puts_of_a_restarted_coordinator_are_thrown_away_as_old() {
     let (mut coordinator, mut replica) = (Coordinator::new(1), Coordinator::new(2));
@@ -131,7 +135,8 @@ fn interleaved_clients_have_at_most_one_sibling_each_however_long_they_run() {
     }
 }
 
-/// N = 3, R = 2, W = 2; the third replica hears of a write late, out of order, or only by an exchange of states.
+/// N = 3, R = 2, W = 2; the third replica hears of a write late, out of order, or only by an
+/// exchange of states.
 fn interleave(clients: u32, rounds: usize) {
     let mut random = Random(u64::from(clients));
     let mut replicas = [1, 2, 3].map(Coordinator::new);

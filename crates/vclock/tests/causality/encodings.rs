@@ -230,7 +230,8 @@ proptest! {
     }
 }
 
-/// A right header, then mostly small numbers, so that a good part of the inputs is accepted or nearly so.
+/// A right header, then mostly small numbers, so that a good part of the inputs is accepted or
+/// nearly so.
 fn likely_bytes() -> impl Strategy<Value = Vec<u8>> {
     let header = prop_oneof![Just(0x11_u8), Just(0x21), Just(0x31), any::<u8>()];
     let body = prop_oneof![

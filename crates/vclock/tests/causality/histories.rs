@@ -1,4 +1,5 @@
-//! Sibling sets in random worlds. Every step is compared with the full history inside [`World::step`].
+//! Sibling sets in random worlds. Every step is compared with the full history inside
+//! [`World::step`].
 
 use dynamokv_vclock::Siblings;
 use proptest::collection::vec;

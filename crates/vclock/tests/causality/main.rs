@@ -3,6 +3,7 @@
 
 mod clients;
 mod clocks;
+mod cluster;
 mod encodings;
 mod epochs;
 mod histories;

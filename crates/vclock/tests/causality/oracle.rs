@@ -13,7 +13,8 @@ pub(crate) struct Event {
     pub(crate) value: u32,
 }
 
-/// All writes that a replica has heard of. Joining is the union of two such sets, so its laws need no proof.
+/// All writes that a replica has heard of. Joining is the union of two such sets, so its laws need
+/// no proof.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History(BTreeMap<Dot, Event>);
 

@@ -4,7 +4,8 @@ use dynamokv_vclock::CausalContext;
 
 use crate::world::{Step, World};
 
-/// Two replicas, four writes at either with any context in reach, deltas arriving in between in every possible order.
+/// Two replicas, four writes at either with any context in reach, deltas arriving in between in
+/// every possible order.
 #[test]
 fn two_replicas_four_writes_every_interleaving() {
     assert_eq!(explore(&World::new(2), 4), 58_560);
@@ -16,7 +17,8 @@ fn three_replicas_three_writes_every_interleaving() {
     assert_eq!(explore(&World::new(3), 3), 403_920);
 }
 
-/// Three replicas, three writes: every choice of replicas and contexts, then every order of deltas and of whole states.
+/// Three replicas, three writes: every choice of replicas and contexts, then every order of deltas
+/// and of whole states.
 #[test]
 fn three_replicas_three_writes_every_order_of_arrival() {
     let mut worlds = vec![World::new(3)];
@@ -32,7 +34,8 @@ fn three_replicas_three_writes_every_order_of_arrival() {
     assert_eq!(worlds.len(), 171);
 }
 
-/// Takes every next step from here, down to worlds in which all is written and has arrived; returns their number.
+/// Takes every next step from here, down to worlds in which all is written and has arrived; returns
+/// their number.
 fn explore(world: &World, writes_left: usize) -> usize {
     let mut next = deliveries(world);
     let mut complete: usize = next.iter().map(|world| explore(world, writes_left)).sum();
@@ -77,7 +80,8 @@ fn deliveries(world: &World) -> Vec<World> {
         .collect()
 }
 
-/// One step on. Clients hold what any replica ever showed and what any reply contained, each context once.
+/// One step on. Clients hold what any replica ever showed and what any reply contained, each
+/// context once.
 fn after(world: &World, step: Step) -> World {
     let mut after = world.clone();
     after.step(step);
