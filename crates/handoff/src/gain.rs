@@ -26,7 +26,8 @@ impl Gain {
 
     /// Nobody hands the partition over: the list of owners grows, or the replaced owner is gone for good. Then a
     /// write that `write_quorum` of the `owners` acknowledged is found for certain only in any
-    /// `owners - write_quorum + 1` of them. Those in `gone` are not read; where fewer remain, all of them are.
+    /// `owners - write_quorum + 1` of them. Those in `gone` are not read; where fewer
+    /// remain, all of them are, and where none remains nothing is needed.
     pub fn of_quorum(
         partition: PartitionId,
         owners: &[NodeId],

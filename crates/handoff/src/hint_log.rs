@@ -204,8 +204,7 @@ impl HintLog {
     }
 
     /// Takes the target's answer to a page: `accepted` says for each entry, in order, whether the target has it
-    /// durably; a missing answer is a no. Each accepted hint is [released](Self::release); a state is kept
-    /// where `keeps` says that this node owns the key itself.
+    /// durably; a missing answer is a no. Each accepted hint is [released](Self::release).
     ///
     /// # Errors
     /// The store's failure; what was released before it stays so.
@@ -221,7 +220,7 @@ impl HintLog {
         };
         for (index, (key, hash)) in pending.hints.iter().enumerate() {
             let accepted = accepted.get(index) == Some(&true);
-            if accepted && self.lets_go(key, pending.target, *hash, keeps(key))? {
+            if accepted && self.lets_go(key, pending.target, *hash, &keeps)? {
                 outcome.released += 1;
             } else {
                 outcome.left += 1;
@@ -232,8 +231,11 @@ impl HintLog {
     }
 
     /// `target` has `acknowledged`, synced, as the state of `key`: its marker goes if that is still the state here. The
-    /// state goes with it unless `keep_state`, or unless the key is marked for another target. Where there was no
-    /// marker nothing happens.
+    /// state goes with it, unless the key is marked for another target or `keeps` says that this node owns it in
+    /// the current or the next ring. Where there was no marker nothing happens.
+    ///
+    /// `keeps` is asked under the key's lock and must not use the store. It has to look at the present rings: a copy that
+    /// this node accepts as an owner meanwhile is then never let go, even if it changed nothing.
     ///
     /// # Errors
     /// [`Error::Damaged`] and the store's or the engine's failure: nothing was let go.
@@ -242,14 +244,14 @@ impl HintLog {
         key: &ObjectKey,
         target: NodeId,
         acknowledged: StateHash,
-        keep_state: bool,
+        keeps: impl Fn(&ObjectKey) -> bool,
     ) -> Result<Released> {
         let settled = self.store.settle(key, |state, settle| {
             let is_acknowledged = state.is_none_or(|(_, hash)| hash == acknowledged);
             if !is_acknowledged || !self.has_marker(key, target)? {
                 return Ok(false);
             }
-            let is_last = !keep_state && !self.is_marked_beside(key, Some(target))?;
+            let is_last = !keeps(key) && !self.is_marked_beside(key, Some(target))?;
             settle
                 .batch()
                 .delete(&Family::HINTS, marker::encode(target, key));
@@ -297,9 +299,9 @@ impl HintLog {
         key: &ObjectKey,
         target: NodeId,
         hash: StateHash,
-        keep_state: bool,
+        keeps: &impl Fn(&ObjectKey) -> bool,
     ) -> Result<bool> {
-        match self.release(key, target, hash, keep_state) {
+        match self.release(key, target, hash, keeps) {
             Ok(released) => Ok(released.marker_removed),
             Err(Error::Damaged { .. }) => Ok(false),
             Err(error) => Err(error),
