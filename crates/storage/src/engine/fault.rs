@@ -81,8 +81,16 @@ impl FaultEngine {
     /// Power loss after which the first `kept` unsynced batches are found nevertheless, as a log may leave them.
     #[must_use]
     pub fn crash_keeping(&self, kept: usize) -> Self {
-        let mut disk = self.disk.lock();
-        disk.unplugged = true;
+        let found = self.image(kept);
+        self.disk.lock().unplugged = true;
+        found
+    }
+
+    /// A copy of the disk as a crash at this moment would leave it, with the first `kept` unsynced batches. This
+    /// disk goes on: so backups are made, and restored.
+    #[must_use]
+    pub fn image(&self, kept: usize) -> Self {
+        let disk = self.disk.lock();
         let mut found = disk.durable.clone();
         for batch in disk.unsynced.iter().take(kept) {
             found.apply(batch.clone());

@@ -30,6 +30,11 @@ pub(super) struct Identity {
     pub(super) incarnation: u64,
 }
 
+/// The node that the store in `engine` belongs to, if there is one.
+pub(super) fn owner(engine: &dyn Engine) -> Result<Option<u64>> {
+    meta::read_number(engine, NODE_ENTRY)
+}
+
 /// Reads the identity and stages its successor, and the removal of the clean stop's mark, into `batch`, which
 /// must be durable before the store is used.
 pub(super) fn advance(engine: &dyn Engine, node: u64, batch: &mut Batch) -> Result<Identity> {
@@ -40,8 +45,7 @@ pub(super) fn advance(engine: &dyn Engine, node: u64, batch: &mut Batch) -> Resu
             supported: FORMAT,
         });
     }
-    let owner = meta::read_number(engine, NODE_ENTRY)?;
-    if let Some(found) = owner.filter(|owner| *owner != node) {
+    if let Some(found) = owner(engine)?.filter(|owner| *owner != node) {
         return Err(Error::ForeignNode { found, given: node });
     }
     let opened = match (format, meta::read(engine, Owner::Store, CLEAN_ENTRY)?) {

@@ -107,6 +107,15 @@ impl ObjectStore {
         }))
     }
 
+    /// The node that the store in `engine` belongs to; `None` where there is no store yet. For those who keep
+    /// their id with their data.
+    ///
+    /// # Errors
+    /// [`Error::DamagedMeta`], or the engine's failure.
+    pub fn owner(engine: &dyn Engine) -> Result<Option<u64>> {
+        identity::owner(engine)
+    }
+
     /// The options it was opened with.
     #[must_use]
     pub fn options(&self) -> &StoreOptions {

@@ -19,6 +19,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod model;
+#[cfg(test)]
+pub(crate) mod strategies;
 mod suite;
 
 pub use model::engine_model;

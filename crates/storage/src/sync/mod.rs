@@ -1,5 +1,8 @@
 //! Group sync: many writes, applied at once, become durable together.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;

@@ -1,5 +1,8 @@
 //! Plain ordered key-value access, without versions: what a standalone node serves.
 
+#[cfg(test)]
+mod tests;
+
 use std::ops::Bound;
 use std::sync::Arc;
 

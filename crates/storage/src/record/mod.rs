@@ -8,6 +8,9 @@
 //! The checksum covers the engine key, the format and everything after the checksum, so a record that stands under
 //! another key is as damaged as one with a flipped bit.
 
+#[cfg(test)]
+mod tests;
+
 use bytes::{Buf, BufMut, Bytes};
 use dynamokv_vclock::{Epoch, Position};
 

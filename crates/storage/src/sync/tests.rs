@@ -1,0 +1,285 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::future::poll_fn;
+use std::sync::mpsc;
+use std::task::{Poll, Wake, Waker};
+
+use bytes::Bytes;
+
+use super::*;
+use crate::engine::{Failing, Family, FaultEngine, FaultPoint, MemoryEngine, Snapshot};
+
+#[test]
+fn manual_mode_syncs_once_for_all_waiters_and_not_without_any() {
+    let (engine, sync) = manual(Durability::Sync);
+    assert!(!sync.run_pending(), "nobody waits");
+    let seqs: Vec<WriteSeq> = (0..10).map(|_| write(&sync).unwrap()).collect();
+    assert!(!sync.run_pending(), "writes alone ask for nothing");
+    assert!(seqs.is_sorted_by(|a, b| a < b));
+
+    let mut waits: Vec<SyncWait> = seqs.iter().map(|seq| sync.settled(*seq)).collect();
+    assert!(waits.iter_mut().all(|wait| poll(wait).is_none()));
+    assert!(sync.run_pending());
+    assert!(
+        waits
+            .iter_mut()
+            .all(|wait| matches!(poll(wait), Some(Ok(()))))
+    );
+    assert_eq!((engine.syncs(), engine.unsynced()), (1, 0));
+    assert!(
+        matches!(poll(&mut sync.synced(seqs[9])), Some(Ok(()))),
+        "synced already"
+    );
+    assert!(!sync.run_pending());
+}
+
+#[test]
+fn a_write_after_the_sync_waits_for_the_next() {
+    let (_, sync) = manual(Durability::Sync);
+    let first = write(&sync).unwrap();
+    let mut early = sync.synced(first);
+    sync.run_pending();
+    let mut late = sync.synced(write(&sync).unwrap());
+    assert!(matches!(poll(&mut early), Some(Ok(()))));
+    assert!(poll(&mut late).is_none());
+    assert!(sync.run_pending());
+    assert!(matches!(poll(&mut late), Some(Ok(()))));
+}
+
+#[test]
+fn only_the_sync_policy_makes_settled_wait_but_synced_always_does() {
+    for (durability, due_without_waiters) in [
+        (Durability::Os, false),
+        (Durability::Interval(Duration::from_secs(1)), true),
+    ] {
+        let (engine, sync) = manual(durability);
+        let seq = write(&sync).unwrap();
+        assert!(matches!(poll(&mut sync.settled(seq)), Some(Ok(()))));
+        assert_eq!(engine.syncs(), 0);
+        assert_eq!(sync.run_pending(), due_without_waiters, "{durability:?}");
+        let mut wait = sync.synced(write(&sync).unwrap());
+        assert!(poll(&mut wait).is_none());
+        assert!(sync.run_pending());
+        assert!(matches!(poll(&mut wait), Some(Ok(()))));
+        assert!(
+            !sync.run_pending(),
+            "an interval with nothing unsynced is not due"
+        );
+    }
+}
+
+#[test]
+fn after_a_failed_sync_waiters_and_writers_get_the_reason_and_what_was_synced_stays_so() {
+    let (engine, sync) = manual(Durability::Sync);
+    let safe = write(&sync).unwrap();
+    sync.sync_now().unwrap();
+    let mut waits = [
+        sync.synced(write(&sync).unwrap()),
+        sync.synced(write(&sync).unwrap()),
+    ];
+    engine.fail(FaultPoint::Sync, Failing::Next(1));
+    assert!(sync.run_pending());
+    for wait in &mut waits {
+        let error = poll(wait).unwrap().unwrap_err();
+        assert!(
+            error.to_string().contains("injected sync failure"),
+            "{error}"
+        );
+    }
+    assert!(
+        matches!(write(&sync), Err(Error::Poisoned { .. })),
+        "although the disk would do it again"
+    );
+    assert!(matches!(sync.sync_now(), Err(Error::Poisoned { .. })));
+    assert!(matches!(
+        poll(&mut sync.synced(sync.newest())),
+        Some(Err(Error::Poisoned { .. }))
+    ));
+    assert!(matches!(poll(&mut sync.synced(safe)), Some(Ok(()))));
+    assert!(!sync.run_pending(), "a poisoned store does not sync");
+}
+
+#[test]
+fn a_failed_write_does_not_poison() {
+    let (engine, sync) = manual(Durability::Sync);
+    engine.fail(FaultPoint::Write, Failing::Next(1));
+    assert!(write(&sync).is_err());
+    assert!(write(&sync).is_ok());
+}
+
+#[test]
+fn waiters_of_a_dropped_store_learn_that_it_is_gone() {
+    let (_, sync) = manual(Durability::Sync);
+    let mut wait = sync.synced(write(&sync).unwrap());
+    drop(sync);
+    assert!(matches!(poll(&mut wait), Some(Err(Error::Closed))));
+}
+
+#[test]
+fn a_volatile_engine_needs_neither_thread_nor_wait() {
+    let engine = Arc::new(MemoryEngine::new([Family::META]));
+    let sync = GroupSync::new(engine, Durability::Sync, SyncMode::Thread).unwrap();
+    assert!(sync.worker.is_none());
+    let seq = write(&sync).unwrap();
+    assert!(matches!(poll(&mut sync.synced(seq)), Some(Ok(()))));
+}
+
+#[test]
+fn the_thread_shares_a_sync_among_all_who_came_during_the_last_one() {
+    let (gate, engine) = GatedEngine::new();
+    let sync = GroupSync::new(Arc::new(engine), Durability::Sync, SyncMode::Thread).unwrap();
+    let first = sync.settled(write(&sync).unwrap());
+    gate.started.recv().unwrap(); // The first sync runs and does not end yet.
+    let during: Vec<SyncWait> = (0..50)
+        .map(|_| sync.settled(write(&sync).unwrap()))
+        .collect();
+    gate.go.send(()).unwrap();
+    block_on(first).unwrap();
+    gate.started.recv().unwrap();
+    gate.go.send(()).unwrap();
+    for wait in during {
+        block_on(wait).unwrap();
+    }
+    assert!(
+        gate.started.try_recv().is_err(),
+        "two syncs served 51 writers"
+    );
+}
+
+#[test]
+fn a_write_that_came_during_a_sync_is_not_covered_by_it() {
+    let (gate, engine) = GatedEngine::new();
+    let sync = GroupSync::new(Arc::new(engine), Durability::Sync, SyncMode::Thread).unwrap();
+    let first = sync.settled(write(&sync).unwrap());
+    gate.started.recv().unwrap();
+    let mut second = sync.settled(write(&sync).unwrap());
+    gate.go.send(()).unwrap();
+    block_on(first).unwrap();
+    assert!(poll(&mut second).is_none());
+    gate.started.recv().unwrap();
+    gate.go.send(()).unwrap();
+    block_on(second).unwrap();
+}
+
+#[test]
+fn an_interval_syncs_without_anybody_waiting() {
+    let (gate, engine) = GatedEngine::new();
+    let durability = Durability::Interval(Duration::from_millis(1));
+    let sync = GroupSync::new(Arc::new(engine), durability, SyncMode::Thread).unwrap();
+    write(&sync).unwrap();
+    gate.started.recv().unwrap(); // Comes by itself, or the test hangs.
+    gate.go.send(()).unwrap();
+}
+
+#[test]
+fn many_writers_are_all_served() {
+    let engine = FaultEngine::new([Family::META]);
+    let sync =
+        GroupSync::new(Arc::new(engine.clone()), Durability::Sync, SyncMode::Thread).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    let seq = write(&sync).unwrap();
+                    block_on(sync.settled(seq)).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(engine.unsynced(), 0);
+    assert!(engine.syncs() <= 1_600);
+}
+
+fn manual(durability: Durability) -> (FaultEngine, GroupSync) {
+    let engine = FaultEngine::new([Family::META]);
+    let sync = GroupSync::new(Arc::new(engine.clone()), durability, SyncMode::Manual).unwrap();
+    (engine, sync)
+}
+
+fn write(sync: &GroupSync) -> Result<WriteSeq> {
+    let mut batch = Batch::new();
+    batch.put(&Family::META, "key", "value");
+    sync.write(batch)
+}
+
+fn poll(wait: &mut SyncWait) -> Option<Result<()>> {
+    match Pin::new(wait).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => Some(outcome),
+        Poll::Pending => None,
+    }
+}
+
+/// Nothing but the standard library: the futures need no runtime.
+fn block_on(mut wait: SyncWait) -> Result<()> {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = poll_fn(move |context| Pin::new(&mut wait).poll(context));
+    loop {
+        match Pin::new(&mut future).poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(outcome) => return outcome,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+/// An engine whose syncs tell that they began and end when told.
+struct GatedEngine {
+    inner: MemoryEngine,
+    started: Mutex<mpsc::Sender<()>>,
+    go: Mutex<mpsc::Receiver<()>>,
+}
+
+struct Gate {
+    started: mpsc::Receiver<()>,
+    go: mpsc::Sender<()>,
+}
+
+impl GatedEngine {
+    fn new() -> (Gate, Self) {
+        let (started_tx, started) = mpsc::channel();
+        let (go, go_rx) = mpsc::channel();
+        let inner = MemoryEngine::new([Family::META]);
+        (
+            Gate { started, go },
+            Self {
+                inner,
+                started: Mutex::new(started_tx),
+                go: Mutex::new(go_rx),
+            },
+        )
+    }
+}
+
+impl Engine for GatedEngine {
+    fn name(&self) -> &'static str {
+        "gated"
+    }
+
+    fn families(&self) -> Vec<Family> {
+        self.inner.families()
+    }
+
+    fn get(&self, family: &Family, key: &[u8]) -> Result<Option<Bytes>> {
+        self.inner.get(family, key)
+    }
+
+    fn write(&self, batch: Batch) -> Result<()> {
+        self.inner.write(batch)
+    }
+
+    fn snapshot(&self) -> Box<dyn Snapshot + '_> {
+        self.inner.snapshot()
+    }
+
+    fn sync(&self) -> Result<()> {
+        // A gate that is gone lets everything through.
+        let _ = self.started.lock().send(());
+        let _ = self.go.lock().recv();
+        Ok(())
+    }
+}
