@@ -1,1 +1,33 @@
-//! DynamoKV.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod change;
+mod cluster;
+mod config;
+mod core;
+mod deliver;
+mod engine;
+mod error;
+mod hints;
+mod let_go;
+mod node;
+mod persist;
+mod pull;
+mod service;
+mod standalone;
+mod transport;
+mod watch;
+
+pub use dynamokv_coordinator as coordinator;
+pub use dynamokv_gossip as gossip;
+pub use dynamokv_handoff as handoff;
+pub use dynamokv_ring as ring;
+pub use dynamokv_rpc as rpc;
+pub use dynamokv_storage as storage;
+pub use dynamokv_vclock as vclock;
+
+pub use config::{ConfigError, DurabilityMode, EngineKind, NodeConfig};
+pub use error::Error;
+pub use node::{Node, NodeBuilder};
+pub use standalone::Standalone;

@@ -102,13 +102,13 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
     /// # Errors
     /// Each [`Error`] says whether the write was applied, was not, or may have been.
     pub async fn put(&self, request: PutRequest) -> Result<PutReply, Error> {
+        let view = self.member_view()?;
         self.check_put(&request)?;
         let _permit = self.admit()?;
         let deadline = self.deadline(request.options.timeout);
-        let view = self.shared.membership.view();
         let token = request.key.token();
         let sets = view.write_sets(token);
-        if view.is_member() && sets.iter().any(|set| set.contains(&view.me)) {
+        if sets.iter().any(|set| set.contains(&view.me)) {
             return self.coordinate(request, deadline).await;
         }
         let mut owners: Vec<NodeId> = sets.concat();
@@ -128,10 +128,7 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
                 }
             }
         }
-        if view.is_member() {
-            return self.coordinate(request, deadline).await;
-        }
-        Err(Error::NotMember)
+        self.coordinate(request, deadline).await
     }
 
     /// Coordinates a write that another node sent here because this node is a replica of the key.
@@ -156,7 +153,7 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
     /// # Errors
     /// [`Error::Unreadable`] names who answered what.
     pub async fn get(&self, request: GetRequest) -> Result<GetReply, Error> {
-        let view = self.shared.membership.view();
+        let view = self.member_view()?;
         let quorum = request.options.quorum.unwrap_or(self.shared.config.read_quorum.get());
         check_quorum("r", quorum, view.read_ring().replicas_wanted())?;
         self.check_timeout(request.options.timeout)?;
@@ -227,6 +224,11 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
     async fn caught_up(&self, peer: NodeId, fence: Fence, deadline: Instant) -> bool {
         let caught_up = self.shared.membership.catch_up(peer, fence);
         tokio::time::timeout_at(deadline, caught_up).await.is_ok()
+    }
+
+    fn member_view(&self) -> Result<Arc<View>, Error> {
+        let view = self.shared.membership.view();
+        if view.has_member(view.me) { Ok(view) } else { Err(Error::NotMember) }
     }
 
     fn admit(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Error> {

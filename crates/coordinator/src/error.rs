@@ -72,8 +72,8 @@ pub enum Error {
         /// The bound.
         limit: usize,
     },
-    /// This node is not (or no longer) a member of a ring and knows no live member. Nothing was done.
-    #[error("this node is no member of the cluster yet and can reach none; retry later or elsewhere")]
+    /// This node is not yet, or no longer, a member of the cluster. Nothing was done; ask another node.
+    #[error("this node is no member of the cluster (yet, or any more); retry later or on another node")]
     NotMember,
     /// The views of the two nodes differ. Nothing was done; gossip, then retry.
     #[error(transparent)]

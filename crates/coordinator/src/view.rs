@@ -149,10 +149,10 @@ impl View {
         ring.ranking(token).into_iter().filter(|node| !owned(node)).collect()
     }
 
-    /// Whether this node is a member of the current or the next ring: only members coordinate.
-    pub fn is_member(&self) -> bool {
-        self.current.contains(self.me)
-            || self.next.as_ref().is_some_and(|ring| ring.contains(self.me))
+    /// Whether `node` is a member of the current or the next ring: only members coordinate, since only they
+    /// are waited for when a change goes on.
+    pub fn has_member(&self, node: NodeId) -> bool {
+        self.current.contains(node) || self.next.as_ref().is_some_and(|ring| ring.contains(node))
     }
 }
 

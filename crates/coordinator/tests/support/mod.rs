@@ -1,6 +1,6 @@
 //! A cluster in one process: real coordinators, replicas and stores, a transport that calls them directly
-#![allow(unreachable_pub)] // Shared by tests, each of which is a crate of its own.
 //! and can be told to cut, stall or lose.
+#![allow(unreachable_pub)] // Shared by tests, each of which is a crate of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

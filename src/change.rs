@@ -1,0 +1,191 @@
+//! Walking this node through membership changes: stage by stage, each with its duty, durable before it is said.
+
+use std::sync::Arc;
+
+use dynamokv_gossip::{
+    ChangeProgress, ClusterFacts, Gossip, KEY_CHANGE, KEY_REMOVE, Stage, StageMark, Status,
+};
+use dynamokv_handoff::{Progress, gains};
+use tokio::sync::watch;
+
+use crate::Error;
+use crate::core::Core;
+use crate::persist::{self, Remembered};
+use crate::transport::Transport;
+
+/// One node's way through all changes; the rules are those of the table at [`Stage`].
+pub(crate) struct Walker<T> {
+    core: Arc<Core<T>>,
+    progress: ChangeProgress,
+    streaming: watch::Sender<Progress>,
+    /// What is durable, so that only changes are written.
+    remembered: Remembered,
+}
+
+impl<T: Transport> Walker<T> {
+    pub(crate) fn new(core: Arc<Core<T>>, remembered: Remembered, streaming: watch::Sender<Progress>) -> Self {
+        let progress = ChangeProgress::new(core.me, remembered.mark);
+        Self { core, progress, streaming, remembered }
+    }
+
+    /// Walks for as long as the node runs; ends with the reason why the node must stop.
+    pub(crate) async fn walk(mut self) -> Error {
+        let mut changes = self.core.cluster.changes();
+        let mut swept = self.core.cluster.last_swept();
+        loop {
+            changes.mark_unchanged();
+            match self.advance().await {
+                Err(error) => return error,
+                Ok(true) => continue,
+                Ok(false) => {}
+            }
+            tokio::select! {
+                biased;
+                Ok(()) = changes.changed() => {}
+                Ok(()) = swept.changed() => {}
+                else => return Error::Stopped,
+            }
+        }
+    }
+
+    /// One step, if there is one to take.
+    async fn advance(&mut self) -> Result<bool, Error> {
+        self.remember().await?;
+        self.follow_status()?;
+        Ok(self.propose().await? || self.step().await?)
+    }
+
+    fn with_gossip<R>(&self, work: impl FnOnce(&mut Gossip) -> R) -> R {
+        self.core.cluster.gossip().with(work)
+    }
+
+    /// Makes durable what must outlive a restart, before anything is said that relies on it.
+    async fn remember(&mut self) -> Result<(), Error> {
+        let me = self.core.me;
+        let now = self.with_gossip(|gossip| Remembered {
+            facts: gossip.facts().cloned(),
+            mark: self.progress.mark(),
+            removals: gossip.kv(me, KEY_REMOVE).unwrap_or_default().to_owned(),
+            peers: persist::addresses(gossip),
+            member: self.remembered.member || gossip.facts().is_some_and(|facts| facts.current.contains(me)),
+        });
+        self.save(now).await
+    }
+
+    async fn save(&mut self, now: Remembered) -> Result<(), Error> {
+        persist::save(&self.core.store, &self.remembered, &now).await?;
+        self.remembered = now;
+        Ok(())
+    }
+
+    /// Says `Up` when let in, and `Left` when nothing is left to hand over.
+    fn follow_status(&self) -> Result<(), Error> {
+        let me = self.core.me;
+        let swept = *self.core.cluster.last_swept().borrow();
+        self.with_gossip(|gossip| {
+            let Some(facts) = gossip.facts() else { return Ok(()) };
+            let (member, coming) = (facts.current.contains(me), facts.in_a_ring(me));
+            let empty = swept == Some(facts.current.number);
+            match gossip.local().profile.status {
+                Status::Joining if member => gossip.set_status(Status::Up)?,
+                Status::Leaving if !coming && empty => return Err(Error::Left),
+                Status::Up if !coming => return Err(Error::Removed),
+                _ => {}
+            }
+            Ok(())
+        })
+    }
+
+    /// Opens the change that this node should propose, if any.
+    async fn propose(&mut self) -> Result<bool, Error> {
+        let proposal = self.with_gossip(|gossip| Some((gossip.facts()?.clone(), gossip.proposal()?)));
+        let Some((mut facts, change)) = proposal else { return Ok(false) };
+        facts.open(change.clone())?;
+        self.save(Remembered { facts: Some(facts), ..self.remembered.clone() }).await?;
+        let (id, members) = (change.id(), change.target.members.len());
+        // A rival may have arrived meanwhile; then that one is followed.
+        if self.with_gossip(|gossip| gossip.open(change)).is_ok() {
+            tracing::info!(change = %id, members, "membership change proposed");
+            self.core.cluster.refresh();
+            self.core.cluster.gossip().kick();
+        }
+        Ok(true)
+    }
+
+    /// Enters the next stage that the others allow, if any.
+    async fn step(&mut self) -> Result<bool, Error> {
+        let allowed = self.with_gossip(|gossip| {
+            let facts = gossip.facts()?;
+            Some((facts.clone(), self.progress.next_step(facts, &gossip.change_view())?))
+        });
+        let Some((facts, step)) = allowed else { return Ok(false) };
+        // Superseded before or while the duty was done: then the step is not taken.
+        let entered = self.duty(&facts, step).await?
+            && self.core.cluster.gossip().with(|gossip| {
+                let view = gossip.change_view();
+                gossip.facts().is_some_and(|now| self.progress.entered(step, now, &view).is_ok())
+            });
+        if !entered {
+            self.core.cluster.act_on(self.progress.mark());
+            return Ok(true);
+        }
+        if step.stage == Stage::Finished {
+            self.finish(facts, step).await?;
+        } else {
+            self.remember().await?;
+            self.with_gossip(|gossip| gossip.set_kv(KEY_CHANGE, step.to_string()))?;
+            self.core.cluster.act_on(Some(step));
+        }
+        tracing::debug!(change = %step.change, stage = %step.stage, "stage entered");
+        self.core.cluster.gossip().kick();
+        Ok(true)
+    }
+
+    /// The stage's duty. False where the change was superseded meanwhile.
+    async fn duty(&self, facts: &ClusterFacts, step: StageMark) -> Result<bool, Error> {
+        match step.stage {
+            Stage::Double | Stage::ReadNew | Stage::SingleNew => {
+                let phase = self.core.cluster.act_on(Some(step));
+                self.core.coordinator.drain().ended_before(phase).await;
+                Ok(true)
+            }
+            Stage::Streamed => self.stream(facts, step).await,
+            Stage::Announced | Stage::Finished => Ok(true),
+        }
+    }
+
+    /// Pulls what this node gains, as long as the change is the open one.
+    async fn stream(&self, facts: &ClusterFacts, step: StageMark) -> Result<bool, Error> {
+        let rings = self.core.cluster.rings();
+        let Some(next) = &rings.next else { return Ok(false) };
+        let gone = facts.open.iter().flat_map(|open| open.removing.iter().copied()).collect();
+        let gains = gains(&rings.current, next, self.core.me, self.core.write_quorum, &gone)?;
+        let mut changes = self.core.cluster.changes();
+        let superseded = async {
+            let open = || self.with_gossip(|gossip| gossip.facts().and_then(ClusterFacts::open_id));
+            while open() == Some(step.change) && changes.changed().await.is_ok() {}
+        };
+        tokio::select! {
+            biased;
+            () = crate::pull::run(&self.core, gains, &self.streaming) => Ok(true),
+            () = superseded => Ok(false),
+        }
+    }
+
+    async fn finish(&mut self, mut facts: ClusterFacts, step: StageMark) -> Result<(), Error> {
+        facts.finish(step.change)?;
+        let mark = self.progress.mark();
+        self.save(Remembered { facts: Some(facts), mark, ..self.remembered.clone() }).await?;
+        self.with_gossip(|gossip| {
+            gossip.set_kv(KEY_CHANGE, step.to_string())?;
+            match gossip.finish(step.change) {
+                // Somebody's finished facts came first.
+                Err(dynamokv_gossip::Error::ChangeNotOpen { .. }) => Ok(()),
+                finished => finished,
+            }
+        })?;
+        self.core.cluster.act_on(Some(step));
+        tracing::info!(change = %step.change, "membership change finished");
+        Ok(())
+    }
+}

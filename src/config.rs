@@ -1,0 +1,308 @@
+//! Settings of a node, checked before anything starts.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dynamokv_ring::NodeId;
+use serde::{Deserialize, Serialize};
+
+/// What keeps a node's data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngineKind {
+    /// In memory: gone when the process ends, so such a node joins anew each time.
+    Memory,
+    /// RocksDB in the data directory.
+    #[cfg(feature = "rocksdb")]
+    Rocksdb,
+}
+
+#[allow(clippy::derivable_impls)] // The default depends on the feature.
+impl Default for EngineKind {
+    fn default() -> Self {
+        #[cfg(feature = "rocksdb")]
+        return Self::Rocksdb;
+        #[cfg(not(feature = "rocksdb"))]
+        Self::Memory
+    }
+}
+
+impl std::str::FromStr for EngineKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "memory" => Ok(Self::Memory),
+            #[cfg(feature = "rocksdb")]
+            "rocksdb" => Ok(Self::Rocksdb),
+            #[cfg(not(feature = "rocksdb"))]
+            "rocksdb" => Err("this binary was built without the feature `rocksdb`".to_owned()),
+            other => Err(format!("unknown engine {other:?}; known are `memory` and `rocksdb`")),
+        }
+    }
+}
+
+/// When a write counts as acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DurabilityMode {
+    /// After the next group sync: survives a power loss.
+    #[default]
+    Sync,
+    /// At once; a sync follows every `sync-interval-ms`. A power loss counts as a disk loss.
+    Interval,
+    /// At once; the operating system writes when it likes. A power loss counts as a disk loss.
+    Os,
+}
+
+impl std::str::FromStr for DurabilityMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "sync" => Ok(Self::Sync),
+            "interval" => Ok(Self::Interval),
+            "os" => Ok(Self::Os),
+            other => Err(format!("unknown durability {other:?}; known are `sync`, `interval`, `os`")),
+        }
+    }
+}
+
+/// Everything that one node can be told; the keys of the TOML file are the names of the fields with
+/// dashes, and so are the flags of `examples/node.rs`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct NodeConfig {
+    /// Display name in logs and listings; the node's id in hexadecimal when empty.
+    pub name: String,
+    /// The node's id, 16 hexadecimal digits. Drawn at random at the first start and kept in the data directory
+    /// when unset.
+    pub id: Option<String>,
+    /// Address to listen on; port 0 takes a free one.
+    pub listen: String,
+    /// Address that other nodes and clients reach this node at, when it differs from `listen`.
+    pub advertise: Option<String>,
+    /// Where RocksDB keeps its files.
+    pub data_dir: PathBuf,
+    /// What keeps the data.
+    pub engine: EngineKind,
+    /// When a write counts as acknowledged.
+    pub durability: DurabilityMode,
+    /// Milliseconds between syncs with `durability = "interval"`.
+    pub sync_interval_ms: u64,
+    /// The cluster's name; nodes of another name are refused.
+    pub cluster: String,
+    /// Found a new cluster with this node as its first member.
+    pub bootstrap: bool,
+    /// Addresses of members to join through.
+    pub seeds: Vec<String>,
+    /// Q: partitions of the ring, a power of two. Fixed when the cluster is founded.
+    pub partitions: u32,
+    /// N: replicas of each key. Fixed when the cluster is founded.
+    pub replicas: usize,
+    /// R: replicas that must answer a read, when the request does not say.
+    pub read_quorum: usize,
+    /// W: replicas that must have a write, when the request does not say.
+    pub write_quorum: usize,
+    /// Milliseconds that a request may take, when it does not say.
+    pub timeout_ms: u64,
+    /// Milliseconds after which a silent replica is given up on for the moment: a further one is asked.
+    pub slow_ms: u64,
+    /// Failure zone; replicas of a key lie in distinct zones where there are enough.
+    pub zone: String,
+    /// Share of the data relative to other nodes; 100 is an ordinary node.
+    pub weight: NonZeroU32,
+    /// Milliseconds between gossip rounds.
+    pub gossip_interval_ms: u64,
+    /// Phi threshold of the failure detector: higher is slower and surer.
+    pub phi_threshold: f64,
+    /// Siblings of one key at which a warning is logged.
+    pub siblings_soft: usize,
+    /// Siblings of one key at which further concurrent writes are refused.
+    pub siblings_hard: usize,
+    /// Requests under way at once; one more is refused as overloaded.
+    pub in_flight_max: usize,
+    /// Serve the raw single-node service alone, without a cluster.
+    pub standalone: bool,
+    /// Column families of the raw service beside `default`.
+    pub families: Vec<String>,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            id: None,
+            listen: "127.0.0.1:7070".to_owned(),
+            advertise: None,
+            data_dir: PathBuf::from("dynamokv-data"),
+            engine: EngineKind::default(),
+            durability: DurabilityMode::Sync,
+            sync_interval_ms: 100,
+            cluster: "dynamokv".to_owned(),
+            bootstrap: false,
+            seeds: Vec::new(),
+            partitions: 256,
+            replicas: 3,
+            read_quorum: 2,
+            write_quorum: 2,
+            timeout_ms: 2_000,
+            slow_ms: 200,
+            zone: "default".to_owned(),
+            weight: NonZeroU32::MIN.saturating_add(99),
+            gossip_interval_ms: 1_000,
+            phi_threshold: 8.0,
+            siblings_soft: 16,
+            siblings_hard: 256,
+            in_flight_max: 4_096,
+            standalone: false,
+            families: Vec::new(),
+        }
+    }
+}
+
+/// A setting that cannot be used: which, and why. Correct it and start again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{key}`: {reason}")]
+pub struct ConfigError {
+    /// The key as the file and the flags name it.
+    pub key: &'static str,
+    /// What is wrong with it and what would be right.
+    pub reason: String,
+}
+
+impl NodeConfig {
+    /// Reads a TOML text; keys that are not named take their defaults.
+    ///
+    /// # Errors
+    /// Names the key and the line: an unknown key, a wrong type, broken TOML.
+    pub fn from_toml(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    /// Checks every setting against its limits.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let check = |holds: bool, key: &'static str, reason: &dyn Fn() -> String| {
+            if holds { Ok(()) } else { Err(ConfigError { key, reason: reason() }) }
+        };
+        self.node_id()?;
+        check_address("listen", &self.listen)?;
+        if let Some(advertise) = &self.advertise {
+            check_address("advertise", advertise)?;
+        }
+        for seed in &self.seeds {
+            check_address("seeds", seed)?;
+        }
+        for (key, value) in [
+            ("sync-interval-ms", self.sync_interval_ms),
+            ("timeout-ms", self.timeout_ms),
+            ("slow-ms", self.slow_ms),
+            ("gossip-interval-ms", self.gossip_interval_ms),
+        ] {
+            check((1..=60_000).contains(&value), key, &|| {
+                format!("is {value}, but must be 1..=60000 milliseconds")
+            })?;
+        }
+        check(self.partitions.is_power_of_two() && self.partitions <= 65_536, "partitions", &|| {
+            format!("is {}, but must be a power of two in 1..=65536", self.partitions)
+        })?;
+        check((1..=16).contains(&self.replicas), "replicas", &|| {
+            format!("is {}, but must be 1..=16", self.replicas)
+        })?;
+        for (key, value) in [("read-quorum", self.read_quorum), ("write-quorum", self.write_quorum)] {
+            check((1..=self.replicas).contains(&value), key, &|| {
+                format!("is {value}, but must be 1..={} (`replicas`)", self.replicas)
+            })?;
+        }
+        check(self.phi_threshold.is_finite() && self.phi_threshold >= 1.0, "phi-threshold", &|| {
+            format!("is {}, but must be a number of at least 1", self.phi_threshold)
+        })?;
+        check(self.siblings_soft <= self.siblings_hard, "siblings-soft", &|| {
+            format!("is {}, but must not exceed `siblings-hard` ({})", self.siblings_soft, self.siblings_hard)
+        })?;
+        check(self.siblings_hard >= 1, "siblings-hard", &|| "is 0, but must be at least 1".to_owned())?;
+        check(self.in_flight_max >= 1, "in-flight-max", &|| "is 0, but must be at least 1".to_owned())?;
+        check(!self.cluster.is_empty() && self.cluster.len() <= 64, "cluster", &|| {
+            format!("has {} bytes, but must have 1..=64", self.cluster.len())
+        })?;
+        check(self.name.len() <= 64, "name", &|| {
+            format!("has {} bytes, but must have at most 64", self.name.len())
+        })?;
+        check(!(self.bootstrap && !self.seeds.is_empty()), "bootstrap", &|| {
+            "founds a cluster and `seeds` joins one: give only one of them".to_owned()
+        })?;
+        check(!(self.standalone && (self.bootstrap || !self.seeds.is_empty())), "standalone", &|| {
+            "serves one node alone: `bootstrap` and `seeds` do not go with it".to_owned()
+        })
+    }
+
+    /// The id that was given, if one was.
+    pub(crate) fn node_id(&self) -> Result<Option<NodeId>, ConfigError> {
+        let id = self.id.as_deref().map(str::parse).transpose();
+        id.map_err(|error: dynamokv_ring::Error| ConfigError { key: "id", reason: error.to_string() })
+    }
+
+    pub(crate) fn gossip_interval(&self) -> Duration {
+        Duration::from_millis(self.gossip_interval_ms)
+    }
+}
+
+fn check_address(key: &'static str, address: &str) -> Result<(), ConfigError> {
+    let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
+    match port.map(str::parse::<u16>) {
+        Some(Ok(_)) => Ok(()),
+        _ => Err(ConfigError { key, reason: format!("{address:?} is not of the form host:port") }),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        NodeConfig::default().validate().unwrap();
+    }
+
+    #[test]
+    fn an_unknown_key_and_a_wrong_type_are_named() {
+        let error = NodeConfig::from_toml("replicaz = 3").unwrap_err().to_string();
+        assert!(error.contains("replicaz"), "{error}");
+        let error = NodeConfig::from_toml("replicas = \"three\"").unwrap_err().to_string();
+        assert!(error.contains("replicas"), "{error}");
+    }
+
+    #[test]
+    fn each_limit_names_its_key() {
+        type Change = fn(&mut NodeConfig);
+        let cases: [(&str, Change); 13] = [
+            ("id", |c| c.id = Some("7".into())),
+            ("listen", |c| c.listen = "nowhere".into()),
+            ("advertise", |c| c.advertise = Some(":1".into())),
+            ("seeds", |c| c.seeds = vec!["host:99999".into()]),
+            ("timeout-ms", |c| c.timeout_ms = 0),
+            ("partitions", |c| c.partitions = 12),
+            ("replicas", |c| c.replicas = 17),
+            ("read-quorum", |c| c.read_quorum = 4),
+            ("write-quorum", |c| c.write_quorum = 0),
+            ("phi-threshold", |c| c.phi_threshold = f64::NAN),
+            ("siblings-soft", |c| c.siblings_soft = 1_000),
+            ("cluster", |c| c.cluster = String::new()),
+            ("bootstrap", |c| {
+                c.bootstrap = true;
+                c.seeds = vec!["a:1".into()];
+            }),
+        ];
+        for (key, change) in cases {
+            let mut config = NodeConfig::default();
+            change(&mut config);
+            assert_eq!(config.validate().unwrap_err().key, key);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Hinted handoff at work: ships what is held for others as soon as they can be reached.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dynamokv_coordinator::{Membership, ReplicaError, View};
+use dynamokv_handoff::{Delivered, Delivery, DeliveryConfig, Entry, HintPage, Shipment};
+use dynamokv_ring::{NodeId, Token};
+use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::time::Instant;
+
+use crate::core::Core;
+use crate::transport::Transport;
+
+/// How long an owner may take to store and sync one batch.
+const BATCH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Delivers hints for as long as the node runs.
+pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>) {
+    let mut delivery = Delivery::new(DeliveryConfig::default());
+    let mut reachable = BTreeSet::new();
+    let mut shipments = FuturesUnordered::new();
+    let mut changes = core.cluster.changes();
+    loop {
+        core.hints.take_marked().into_iter().for_each(|target| delivery.on_marked(target));
+        follow(&mut delivery, &mut reachable, &core);
+        let now = Instant::now();
+        while let Some(shipment) = delivery.poll(now.into_std()) {
+            shipments.push(ship(Arc::clone(&core), shipment));
+        }
+        let wakeup = delivery.next_wakeup(now.into_std());
+        tokio::select! {
+            biased;
+            Some((target, outcome)) = shipments.next() => {
+                let now = Instant::now().into_std();
+                match outcome {
+                    Ok(delivered) => delivery.on_delivered(target, delivered, now),
+                    Err(error) => {
+                        tracing::debug!(%target, %error, "hints wait");
+                        delivery.on_failed(target, now);
+                    }
+                }
+            }
+            Ok(()) = changes.changed() => {}
+            () = core.hints.marked() => {}
+            () = sleep_until(wakeup) => {}
+        }
+    }
+}
+
+pub(crate) async fn sleep_until(at: Option<std::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Tells the scheduler who can be served: the live targets, and those that are in no ring any more, whose hints
+/// go to the owners instead.
+fn follow<T: Transport>(delivery: &mut Delivery, reachable: &mut BTreeSet<NodeId>, core: &Core<T>) {
+    let view = core.cluster.view();
+    let serves = |target: &NodeId| view.live.contains(target) || !view.has_member(*target);
+    let now: BTreeSet<NodeId> = core.hints.targets().into_iter().filter(serves).collect();
+    now.difference(reachable).for_each(|target| delivery.on_up(*target));
+    reachable.difference(&now).for_each(|target| delivery.on_down(*target));
+    *reachable = now;
+}
+
+async fn ship<T: Transport>(
+    core: Arc<Core<T>>,
+    shipment: Shipment,
+) -> (NodeId, Result<Delivered, crate::Error>) {
+    let target = shipment.target;
+    (target, try_ship(&core, shipment).await)
+}
+
+async fn try_ship<T: Transport>(core: &Core<T>, shipment: Shipment) -> Result<Delivered, crate::Error> {
+    let config = DeliveryConfig::default();
+    let target = shipment.target;
+    let after = shipment.after.as_ref();
+    let (_guard, view) = core.begin();
+    let HintPage { page, pending } =
+        core.hints.page(target, after, config.batch_items, config.batch_bytes)?;
+    let accepted = hand_over(core, &view, &page.entries, |token| recipients(&view, target, token)).await?;
+    let stored = accepted.iter().filter(|accepted| **accepted).count();
+    if stored > 0 {
+        tracing::info!(%target, hints = stored, "hints delivered");
+    }
+    Ok(core.hints.acknowledge(pending, &accepted, |key| core.cluster.view().stores(core.me, key.token()))?)
+}
+
+/// Sends each entry to all of its recipients but this node. Says for each entry whether every recipient has it, synced.
+///
+/// # Errors
+/// When no recipient could be reached at all.
+pub(crate) async fn hand_over<T: Transport>(
+    core: &Core<T>,
+    view: &View,
+    entries: &[Entry],
+    recipients: impl Fn(Token) -> Vec<NodeId>,
+) -> Result<Vec<bool>, ReplicaError> {
+    let mut parcels: BTreeMap<NodeId, Vec<usize>> = BTreeMap::new();
+    for (index, entry) in entries.iter().enumerate() {
+        for to in recipients(entry.key.token()).into_iter().filter(|to| *to != core.me) {
+            parcels.entry(to).or_default().push(index);
+        }
+    }
+    let sent = parcels.into_iter().map(|(to, indices)| async move {
+        let parcel: Vec<Entry> = indices.iter().filter_map(|index| entries.get(*index).cloned()).collect();
+        let answer = core.transport.send_hints(to, view.fence, &parcel, BATCH_TIMEOUT).await;
+        (to, indices, answer)
+    });
+    let mut accepted = vec![true; entries.len()];
+    let mut failure = None;
+    let mut reached = false;
+    for (to, indices, answer) in join_all(sent).await {
+        let missed = matches!(answer, Err(ReplicaError::Unreachable(_) | ReplicaError::Lost(_)));
+        core.cluster.report(to, !missed);
+        let answers = match answer {
+            Ok(answers) => {
+                reached = true;
+                answers
+            }
+            Err(error) => {
+                failure = Some(error);
+                Vec::new()
+            }
+        };
+        for (nth, index) in indices.into_iter().enumerate() {
+            if let Some(accepted) = accepted.get_mut(index) {
+                *accepted &= answers.get(nth) == Some(&true);
+            }
+        }
+    }
+    match failure {
+        Some(error) if !reached => Err(error),
+        _ => Ok(accepted),
+    }
+}
+
+/// Who must have a hint for `target` before it may go: the target, and who gains the key in the next ring; where the target
+/// is no owner any more, every owner.
+fn recipients(view: &View, target: NodeId, token: Token) -> Vec<NodeId> {
+    let sets = view.write_sets(token);
+    let mut recipients = Vec::new();
+    if sets.iter().any(|set| set.contains(&target)) {
+        recipients.push(target);
+        if let [current, next] = sets.as_slice() {
+            recipients.extend(next.iter().filter(|node| !current.contains(node) && **node != target));
+        }
+    } else {
+        recipients = sets.concat();
+        recipients.sort();
+        recipients.dedup();
+    }
+    recipients
+}

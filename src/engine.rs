@@ -1,0 +1,39 @@
+//! The engine that a configuration names.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dynamokv_storage::{Durability, Engine, Family, MemoryEngine};
+
+use crate::config::{DurabilityMode, EngineKind};
+use crate::{Error, NodeConfig};
+
+/// Opens the engine with the families of a cluster's node, or of the raw service in standalone mode.
+pub(crate) fn open(config: &NodeConfig) -> Result<Arc<dyn Engine>, Error> {
+    let families = if config.standalone {
+        let mut families = vec![Family::DEFAULT];
+        for name in &config.families {
+            families.push(Family::new(name)?);
+        }
+        families
+    } else {
+        vec![Family::OBJECTS, Family::META, Family::HINTS]
+    };
+    Ok(match config.engine {
+        EngineKind::Memory => Arc::new(MemoryEngine::new(families)),
+        #[cfg(feature = "rocksdb")]
+        EngineKind::Rocksdb => Arc::new(dynamokv_storage::RocksEngine::open(
+            &config.data_dir,
+            families,
+            &dynamokv_storage::RocksOptions::default(),
+        )?),
+    })
+}
+
+pub(crate) fn durability(config: &NodeConfig) -> Durability {
+    match config.durability {
+        DurabilityMode::Sync => Durability::Sync,
+        DurabilityMode::Interval => Durability::Interval(Duration::from_millis(config.sync_interval_ms)),
+        DurabilityMode::Os => Durability::Os,
+    }
+}

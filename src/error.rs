@@ -1,0 +1,82 @@
+//! The one error type of the composition.
+
+use dynamokv_coordinator::ReplicaError;
+use dynamokv_gossip::Refusal;
+use dynamokv_ring::PartitionId;
+
+use crate::ConfigError;
+
+/// Why a node does not start, or must stop.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting cannot be used. Nothing was started; correct it.
+    #[error("configuration: {0}")]
+    Config(#[from] ConfigError),
+    /// The address cannot be listened on. Nothing was started; choose another one, or stop who has it.
+    #[error("cannot listen on {address}: {reason}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// The operating system's words.
+        reason: std::io::Error,
+    },
+    /// The store cannot be opened or failed.
+    #[error("storage: {0}")]
+    Storage(#[from] dynamokv_storage::Error),
+    /// Gossip cannot go on.
+    #[error("gossip: {0}")]
+    Gossip(#[from] dynamokv_gossip::Error),
+    /// No ring can be built.
+    #[error("ring: {0}")]
+    Ring(#[from] dynamokv_ring::Error),
+    /// The server failed, or something stored or received cannot be decoded.
+    #[error("rpc: {0}")]
+    Rpc(#[from] dynamokv_rpc::Error),
+    /// Another node did not do what it was asked; it is tried again.
+    #[error("another node: {0}")]
+    Peer(#[from] ReplicaError),
+    /// Some owners did not take what they own: their rings differ for the moment; it is tried again.
+    #[error("{refused} objects of partition {partition} were not taken by all of their owners")]
+    HandoverRefused {
+        /// The partition.
+        partition: PartitionId,
+        /// Objects not taken.
+        refused: usize,
+    },
+    /// What the node remembers of the cluster cannot be read: restore the data directory, or start empty under a new id.
+    #[error("the remembered {entry} is unreadable: restore the data directory, or start with an empty one")]
+    BadMemory {
+        /// The entry.
+        entry: &'static str,
+    },
+    /// A peer would not talk to this node while it waited to be let in: what it says must be corrected.
+    #[error("{address} refuses this node: {refusal}")]
+    RefusedBy {
+        /// The peer.
+        address: String,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The cluster remembers a later start of this node than its disk does: the disk was emptied or restored from an
+    /// older copy, so acknowledged writes may be missing on it.
+    #[error(
+        "the cluster has seen start {seen} of this node, but its data directory knows of {ours}: it was emptied or is \
+         an older copy; remove this node from the cluster and start with an empty directory and no `id`"
+    )]
+    OlderDisk {
+        /// The generation that the cluster remembers.
+        seen: u64,
+        /// The generation of this store.
+        ours: u64,
+    },
+    /// The others removed this node. What it holds is theirs already; it may come back only empty, under a new id.
+    #[error("this node was removed from the cluster; it may come back with an empty data directory and a new id")]
+    Removed,
+    /// The node handed everything over and has left, as it was asked to.
+    #[error("this node has left the cluster, as it was asked to")]
+    Left,
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopped,
+}

@@ -1,0 +1,108 @@
+//! Letting go: what this node keeps of ranges that it owns no longer is handed to their owners and then dropped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dynamokv_coordinator::{Membership, View};
+use dynamokv_handoff::Entry;
+use dynamokv_ring::{PartitionId, Placement};
+use dynamokv_storage::{ObjectKey, StateHash};
+
+use crate::core::Core;
+use crate::deliver::hand_over;
+use crate::transport::Transport;
+
+const PAGE_ITEMS: usize = 128;
+const PAGE_BYTES: usize = 1 << 20;
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Lets go after each finished membership change, and once at the start.
+pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>) {
+    let mut changes = core.cluster.changes();
+    let mut settled = None;
+    loop {
+        let view = core.cluster.view();
+        let due = view.next.is_none() && view.fence.cluster != 0 && settled != Some(view.fence.number);
+        if due {
+            match sweep(&core, &view).await {
+                Ok(()) => {
+                    settled = Some(view.fence.number);
+                    core.cluster.swept(view.fence.number);
+                    continue;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "strays wait");
+                    tokio::time::sleep(RETRY).await;
+                    continue;
+                }
+            }
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn sweep<T: Transport>(core: &Core<T>, view: &View) -> Result<(), crate::Error> {
+    let ring = view.current.as_ref();
+    for partition in ring.partition_ids() {
+        if !ring.owns(core.me, partition) {
+            sweep_partition(core, ring, partition).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn sweep_partition<T: Transport>(
+    core: &Core<T>,
+    ring: &dyn Placement,
+    partition: PartitionId,
+) -> Result<(), crate::Error> {
+    let mut after: Option<ObjectKey> = None;
+    loop {
+        let (_guard, view) = core.begin();
+        let range = ring.range_of(partition);
+        let page = core.store.scan(range, after.as_ref(), PAGE_ITEMS, PAGE_BYTES)?;
+        let mut strays = Vec::with_capacity(page.entries.len());
+        for (key, state) in page.entries {
+            // Hints are delivered by themselves.
+            if !core.hints.is_marked(&key)? {
+                strays.push(Entry { key, state });
+            }
+        }
+        let owners = |token| view.write_sets(token).concat();
+        let accepted = hand_over(core, &view, &strays, owners).await?;
+        let mut refused = 0;
+        for (entry, accepted) in strays.iter().zip(&accepted) {
+            if *accepted {
+                drop_stray(core, entry)?;
+            } else {
+                refused += 1;
+            }
+        }
+        if refused > 0 {
+            return Err(crate::Error::HandoverRefused { partition, refused });
+        }
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Under the key's lock: only the very state that all owners acknowledged, only if nobody marked it meanwhile, and
+/// only if this node has not become an owner again.
+fn drop_stray<T: Transport>(core: &Core<T>, entry: &Entry) -> Result<(), crate::Error> {
+    let acknowledged = StateHash::of(&entry.key, &entry.state);
+    core.store
+        .settle(&entry.key, |state, settle| {
+            let same = state.is_some_and(|(_, hash)| hash == acknowledged);
+            let owned = core.cluster.view().stores(core.me, entry.key.token());
+            if same && !owned && !core.hints.is_marked(&entry.key)? {
+                settle.drop_record();
+            }
+            Ok::<(), dynamokv_storage::Error>(())
+        })?
+        .output?;
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! What a node remembers of the cluster across restarts.
+
+use dynamokv_gossip::{ClusterFacts, Gossip, StageMark};
+use dynamokv_rpc::{decode_facts, encode_facts};
+use dynamokv_storage::{Batch, ObjectStore};
+
+use crate::Error;
+
+const FACTS: &str = "cluster/facts";
+const MARK: &str = "cluster/change";
+const REMOVALS: &str = "cluster/remove";
+const PEERS: &str = "cluster/peers";
+const MEMBER: &str = "cluster/member";
+
+/// The durable part of what a node knows of the cluster and has said to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Remembered {
+    pub(crate) facts: Option<ClusterFacts>,
+    /// The stage that this node gossiped last.
+    pub(crate) mark: Option<StageMark>,
+    /// The removals that it acknowledged.
+    pub(crate) removals: String,
+    /// Where others were reached, to find them again without seeds.
+    pub(crate) peers: Vec<String>,
+    /// Whether it ever was a member: then it must not join anew with what it still holds.
+    pub(crate) member: bool,
+}
+
+/// The addresses of the other nodes.
+pub(crate) fn addresses(gossip: &Gossip) -> Vec<String> {
+    let others = gossip.members().filter(|state| state.id != gossip.id());
+    others.map(|state| state.profile.address.clone()).collect()
+}
+
+pub(crate) fn load(store: &ObjectStore) -> Result<Remembered, Error> {
+    let text = |name| -> Result<String, Error> {
+        let bytes = store.meta_get(name)?.unwrap_or_default();
+        String::from_utf8(bytes.to_vec()).map_err(|_| Error::BadMemory { entry: name })
+    };
+    let facts = store.meta_get(FACTS)?.map(|bytes| decode_facts(&bytes)).transpose()?;
+    let mark = Some(text(MARK)?).filter(|mark| !mark.is_empty());
+    Ok(Remembered {
+        facts,
+        mark: mark.map(|mark| mark.parse()).transpose().map_err(|_| Error::BadMemory { entry: MARK })?,
+        removals: text(REMOVALS)?,
+        peers: text(PEERS)?.lines().map(str::to_owned).collect(),
+        member: !text(MEMBER)?.is_empty(),
+    })
+}
+
+/// Writes what changed, in one batch, and waits until it is synced.
+pub(crate) async fn save(store: &ObjectStore, old: &Remembered, new: &Remembered) -> Result<(), Error> {
+    let mut batch = Batch::new();
+    if let Some(facts) = new.facts.as_ref().filter(|facts| old.facts.as_ref() != Some(facts)) {
+        ObjectStore::stage_meta(&mut batch, FACTS, encode_facts(facts));
+    }
+    if let Some(mark) = new.mark.filter(|mark| old.mark != Some(*mark)) {
+        ObjectStore::stage_meta(&mut batch, MARK, mark.to_string());
+    }
+    if new.removals != old.removals {
+        ObjectStore::stage_meta(&mut batch, REMOVALS, &new.removals);
+    }
+    if new.peers != old.peers {
+        ObjectStore::stage_meta(&mut batch, PEERS, new.peers.join("\n"));
+    }
+    if new.member && !old.member {
+        ObjectStore::stage_meta(&mut batch, MEMBER, "yes");
+    }
+    if batch.is_empty() {
+        return Ok(());
+    }
+    let seq = store.write(batch)?;
+    Ok(store.synced(seq).await?)
+}

@@ -1,0 +1,246 @@
+//! What operators ask, and the two changes that they order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dynamokv_coordinator::{Membership, View};
+use dynamokv_gossip::{Change, ChangeProgress, ClusterFacts, Gossip, NodeState, Status};
+use dynamokv_ring::{NodeId, Placement};
+use dynamokv_rpc::{AdminError, AdminService, local_copy, pb};
+use dynamokv_storage::ObjectKey;
+
+use super::Service;
+use crate::config::DurabilityMode;
+use crate::transport::Transport;
+
+impl<T: Transport> AdminService for Service<T> {
+    async fn status(&self, _: pb::StatusRequest) -> Result<pb::StatusResponse, AdminError> {
+        let core = &self.core;
+        let view = core.cluster.view();
+        let hints = self.hint_counts()?.values().sum();
+        let durability = match self.config.durability {
+            DurabilityMode::Sync => "sync",
+            DurabilityMode::Interval => "interval",
+            DurabilityMode::Os => "os",
+        };
+        Ok(core.cluster.gossip().with(|gossip| {
+            let local = gossip.local();
+            let status = gossip.status_of(core.me).unwrap_or(local.profile.status);
+            pb::StatusResponse {
+                node: core.me.to_string(),
+                name: local.profile.name.clone(),
+                address: self.address.clone(),
+                cluster_name: self.config.cluster.clone(),
+                cluster_id: gossip.facts().map(|facts| format!("{:016x}", facts.cluster_id)).unwrap_or_default(),
+                status: pb::NodeStatus::from(status).into(),
+                generation: local.generation,
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                engine: core.store.engine().name().to_owned(),
+                durability: durability.to_owned(),
+                uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                opened_clean: core.store.opened_clean(),
+                ready: view.has_member(core.me),
+                replicas: count(view.current.replicas_wanted()),
+                read_quorum: count(self.config.read_quorum),
+                write_quorum: count(self.config.write_quorum),
+                nodes_known: count(gossip.members().count()),
+                nodes_live: count(gossip.live_count()),
+                hints,
+                warnings: warnings(&view, gossip),
+            }
+        }))
+    }
+
+    async fn members(&self, _: pb::MembersRequest) -> Result<pb::MembersResponse, AdminError> {
+        let view = self.core.cluster.view();
+        let members = self.core.cluster.gossip().with(|gossip| {
+            gossip.members().map(|state| describe(state, gossip, &view)).collect()
+        });
+        Ok(pb::MembersResponse { members })
+    }
+
+    async fn ring(&self, request: pb::RingRequest) -> Result<pb::RingResponse, AdminError> {
+        let view = self.core.cluster.view();
+        let ring = view.current.as_ref();
+        let location = request.locate.map(|locator| locate(locator, &view)).transpose()?;
+        Ok(pb::RingResponse {
+            partitions: ring.partitions(),
+            replicas: count(ring.replicas_wanted()),
+            change: view.fence.number,
+            fingerprint: format!("{:016x}", ring.fingerprint()),
+            shares: shares(ring),
+            open: self.open_change(&view),
+            location,
+        })
+    }
+
+    async fn hints(&self, _: pb::HintsRequest) -> Result<pb::HintsResponse, AdminError> {
+        let counts = self.hint_counts()?.into_iter();
+        let targets = counts.map(|(target, count)| pb::HintCount { target: target.to_string(), count });
+        Ok(pb::HintsResponse { targets: targets.collect() })
+    }
+
+    async fn read_local(&self, request: pb::ReadLocalRequest) -> Result<pb::ReadLocalResponse, AdminError> {
+        let key = object_key(&request.keyspace, request.key)?;
+        let copy = self.core.replica.own_copy(&key).map_err(|error| AdminError::Failed(error.to_string()))?;
+        Ok(local_copy(&key, &copy))
+    }
+
+    async fn leave(&self, _: pb::LeaveRequest) -> Result<pb::LeaveResponse, AdminError> {
+        let core = &self.core;
+        core.cluster.gossip().with(|gossip| {
+            let alone = gossip.facts().is_none_or(|facts| facts.current.members.len() < 2);
+            if alone {
+                let reason = "this node is the only member: there is nobody to hand its data to";
+                return Err(AdminError::Precondition(reason.to_owned()));
+            }
+            gossip.set_status(Status::Leaving).map_err(|error| AdminError::Precondition(error.to_string()))
+        })?;
+        core.cluster.refresh();
+        core.cluster.gossip().kick();
+        Ok(pb::LeaveResponse {})
+    }
+
+    async fn remove(&self, request: pb::RemoveRequest) -> Result<pb::RemoveResponse, AdminError> {
+        let node: NodeId = request
+            .node
+            .parse()
+            .map_err(|error: dynamokv_ring::Error| AdminError::InvalidArgument(format!("node: {error}")))?;
+        let gossip = self.core.cluster.gossip();
+        gossip
+            .with(|gossip| gossip.request_removal(node))
+            .map_err(|error| AdminError::Precondition(error.to_string()))?;
+        self.core.cluster.refresh();
+        gossip.kick();
+        Ok(pb::RemoveResponse {})
+    }
+}
+
+impl<T: Transport> Service<T> {
+    fn hint_counts(&self) -> Result<BTreeMap<NodeId, u64>, AdminError> {
+        let mut counts = BTreeMap::new();
+        for target in self.core.hints.targets() {
+            let held = self.core.hints.count(target).map_err(|error| AdminError::Failed(error.to_string()))?;
+            if held > 0 {
+                counts.insert(target, held);
+            }
+        }
+        Ok(counts)
+    }
+
+    fn open_change(&self, view: &View) -> Option<pb::OpenChange> {
+        let next = view.next.as_ref()?;
+        let progress = *self.streaming.borrow();
+        self.core.cluster.gossip().with(|gossip| {
+            let facts = gossip.facts()?;
+            let open = facts.open.as_ref()?;
+            let walk = ChangeProgress::new(self.core.me, gossip.local().stage_mark());
+            let stage = walk.stage(facts).map_or_else(|| "none".to_owned(), |stage| stage.to_string());
+            let blockers = walk.blocked_by(facts, &gossip.change_view());
+            Some(pb::OpenChange {
+                number: open.target.number,
+                proposer: open.proposer.to_string(),
+                stage,
+                fingerprint: format!("{:016x}", next.fingerprint()),
+                joining: names(coming(facts, open)),
+                leaving: names(leaving(facts, open)),
+                removing: names(open.removing.iter().copied()),
+                blocked_by: names(blockers),
+                partitions_gained: count(progress.partitions),
+                partitions_streamed: count(progress.complete),
+            })
+        })
+    }
+}
+
+fn coming(facts: &ClusterFacts, open: &Change) -> Vec<NodeId> {
+    open.target.ids().filter(|id| !facts.current.contains(*id)).collect()
+}
+
+fn leaving(facts: &ClusterFacts, open: &Change) -> Vec<NodeId> {
+    let stays = |id: &NodeId| open.target.contains(*id) || open.removing.contains(id);
+    facts.current.ids().filter(|id| !stays(id)).collect()
+}
+
+fn names(ids: impl IntoIterator<Item = NodeId>) -> Vec<String> {
+    ids.into_iter().map(|id| id.to_string()).collect()
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn warnings(view: &View, gossip: &Gossip) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let (members, wanted) = (view.current.members().len(), view.current.replicas_wanted());
+    if !view.has_member(view.me) {
+        warnings.push("this node waits to be let in".to_owned());
+    } else if members < wanted {
+        warnings.push(format!("{members} members cannot keep {wanted} copies of each key"));
+    }
+    let down: BTreeSet<NodeId> =
+        view.current.members().iter().map(|member| member.id).filter(|id| !gossip.is_live(*id)).collect();
+    for id in down {
+        warnings.push(format!("{id} is down"));
+    }
+    warnings
+}
+
+fn describe(state: &NodeState, gossip: &Gossip, view: &View) -> pb::Member {
+    let status = gossip.status_of(state.id).unwrap_or(state.profile.status);
+    pb::Member {
+        node: state.id.to_string(),
+        name: state.profile.name.clone(),
+        address: state.profile.address.clone(),
+        zone: state.profile.zone.as_str().to_owned(),
+        weight: state.profile.weight.get(),
+        status: pb::NodeStatus::from(status).into(),
+        live: gossip.is_live(state.id),
+        generation: state.generation,
+        heartbeat: state.heartbeat,
+        in_ring: view.current.contains(state.id),
+        in_next_ring: view.next.as_ref().is_some_and(|ring| ring.contains(state.id)),
+        details: state.kv.iter().map(|(key, entry)| (key.clone(), entry.value.clone())).collect(),
+    }
+}
+
+fn shares(ring: &dyn Placement) -> Vec<pb::RingShare> {
+    let mut held: BTreeMap<NodeId, (u32, u32)> =
+        ring.members().iter().map(|member| (member.id, (0, 0))).collect();
+    for partition in ring.partition_ids() {
+        for (place, owner) in ring.owners_of(partition).iter().enumerate() {
+            let (partitions, first) = held.entry(*owner).or_default();
+            *partitions += 1;
+            *first += u32::from(place == 0);
+        }
+    }
+    let copies: u32 = held.values().map(|(partitions, _)| partitions).sum();
+    held.into_iter()
+        .map(|(node, (partitions, first))| pb::RingShare {
+            node: node.to_string(),
+            partitions,
+            first,
+            share: f64::from(partitions) / f64::from(copies.max(1)),
+        })
+        .collect()
+}
+
+fn locate(locator: pb::KeyLocator, view: &View) -> Result<pb::KeyLocation, AdminError> {
+    let key = object_key(&locator.keyspace, locator.key)?;
+    let token = key.token();
+    let owners = view.current.owners(token);
+    Ok(pb::KeyLocation {
+        token: token.to_string(),
+        partition: view.current.partition_of(token).0,
+        owners: names(owners.iter().copied()),
+        next_owners: names(view.next.iter().flat_map(|next| next.owners(token).iter().copied())),
+        fallbacks: names(view.fallbacks(token, &[owners])),
+    })
+}
+
+fn object_key(keyspace: &str, key: bytes::Bytes) -> Result<ObjectKey, AdminError> {
+    let keyspace = if keyspace.is_empty() { DEFAULT_KEYSPACE } else { keyspace };
+    ObjectKey::new(keyspace, key).map_err(|error| AdminError::InvalidArgument(error.to_string()))
+}
+
+/// The keyspace of requests that name none.
+const DEFAULT_KEYSPACE: &str = "default";

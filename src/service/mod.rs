@@ -1,0 +1,113 @@
+//! What a node answers: clients, other nodes, operators.
+
+mod admin;
+mod kv;
+mod peer;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use dynamokv_coordinator::Membership;
+use dynamokv_handoff::Progress;
+use dynamokv_rpc::{Health, ServerBuilder, ServerConfig};
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::NodeConfig;
+use crate::core::Core;
+use crate::transport::Transport;
+
+/// The services of one node.
+pub(crate) struct Service<T> {
+    core: Arc<Core<T>>,
+    config: NodeConfig,
+    address: String,
+    streaming: watch::Receiver<Progress>,
+    started: Instant,
+}
+
+impl<T: Transport> Service<T> {
+    pub(crate) fn new(
+        core: Arc<Core<T>>,
+        config: NodeConfig,
+        address: String,
+        streaming: watch::Receiver<Progress>,
+    ) -> Arc<Self> {
+        Arc::new(Self { core, config, address, streaming, started: Instant::now() })
+    }
+
+    /// Serves everything behind one listener; healthy once the node is a member.
+    pub(crate) fn serve(self: Arc<Self>, listener: TcpListener) -> Server {
+        let builder = ServerBuilder::new(ServerConfig {
+            client_requests_max: self.config.in_flight_max,
+            ..ServerConfig::default()
+        });
+        let builder = builder.kv(Arc::clone(&self)).peer(Arc::clone(&self)).admin(Arc::clone(&self));
+        let readiness = follow_membership(self, builder.health());
+        Server::spawn(builder, listener, readiness)
+    }
+}
+
+async fn follow_membership<T: Transport>(service: Arc<Service<T>>, health: Health) {
+    let cluster = &service.core.cluster;
+    let mut changes = cluster.changes();
+    loop {
+        health.set_ready(cluster.view().has_member(service.core.me));
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A running server. Dropping it cuts every connection.
+pub(crate) struct Server {
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    pub(crate) fn spawn(
+        builder: ServerBuilder,
+        listener: TcpListener,
+        readiness: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let serving = builder.serve(listener, async {
+            // A dropped sender means that the server is being cut off anyway.
+            let _ = stopped.await;
+        });
+        let task = tokio::spawn(async move {
+            let readiness = async {
+                readiness.await;
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                biased;
+                served = serving => {
+                    if let Err(error) = served {
+                        tracing::error!(%error, "the server ended");
+                    }
+                }
+                () = readiness => {}
+            }
+        });
+        Self { stop: Some(stop), task }
+    }
+
+    /// Refuses new requests and waits for those under way.
+    pub(crate) async fn stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // Refused only where the server ended already.
+            let _ = stop.send(());
+        }
+        // Cut off or ended: both are an end.
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

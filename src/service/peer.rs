@@ -1,0 +1,90 @@
+//! What other nodes ask.
+
+use std::num::NonZeroUsize;
+
+use dynamokv_coordinator::{
+    Error, Fence, Forwarded, Membership, PutReply, Refusal, ReplicaError, ReplicaRead, ReplicaState,
+    ReplicaWrite, View, WritePhase,
+};
+use dynamokv_gossip::Message;
+use dynamokv_handoff::{Entry, HintRequest, Page, RangeRequest};
+use dynamokv_rpc::PeerService;
+use std::sync::Arc;
+
+use super::Service;
+use crate::transport::Transport;
+
+/// One page holds so much at most, whatever is asked for.
+const PAGE_ITEMS_MAX: usize = 4_096;
+const PAGE_BYTES_MAX: usize = 4 << 20;
+
+impl<T: Transport> PeerService for Service<T> {
+    async fn internal_put(&self, write: ReplicaWrite) -> Result<(), ReplicaError> {
+        self.core.replica.write(write).await
+    }
+
+    async fn internal_get(&self, read: ReplicaRead) -> Result<ReplicaState, ReplicaError> {
+        self.core.replica.read(&read)
+    }
+
+    async fn forward_put(&self, forwarded: Forwarded) -> Result<PutReply, Error> {
+        self.core.coordinator.put_forwarded(forwarded).await
+    }
+
+    async fn send_hints(&self, fence: Fence, entries: Vec<Entry>) -> Result<Vec<bool>, ReplicaError> {
+        let view = self.admit(&fence)?;
+        let mut newest = None;
+        let mut accepted = Vec::with_capacity(entries.len());
+        for Entry { key, state } in &entries {
+            let owned = view.stores(self.core.me, key.token());
+            if owned {
+                let joined = self.core.store.join(key, state, |_| {}).map_err(failed)?;
+                newest = newest.max(Some(joined.seq));
+            }
+            accepted.push(owned);
+        }
+        if let Some(seq) = newest {
+            self.core.store.synced(seq).await.map_err(failed)?;
+        }
+        Ok(accepted)
+    }
+
+    async fn fetch_hints(&self, fence: Fence, request: HintRequest) -> Result<Page, ReplicaError> {
+        self.admit(&fence)?;
+        let items = NonZeroUsize::new(request.limit.min(PAGE_ITEMS_MAX)).unwrap_or(NonZeroUsize::MIN);
+        let bytes = NonZeroUsize::MIN.saturating_add(PAGE_BYTES_MAX);
+        let hints = self.core.hints.page(request.target, request.after.as_ref(), items, bytes);
+        Ok(hints.map_err(failed)?.page)
+    }
+
+    /// Only an owner that writes to both rings gives a range away: what was written before is in it, and what comes
+    /// after reaches the heir by itself.
+    async fn fetch_range(&self, fence: Fence, request: RangeRequest) -> Result<Page, ReplicaError> {
+        let view = self.admit(&fence)?;
+        if view.writes != WritePhase::Both || !view.current.owns(self.core.me, request.partition) {
+            return Err(Refusal::NotOwner.into());
+        }
+        let range = view.current.range_of(request.partition);
+        let bytes = request.bytes_max.min(PAGE_BYTES_MAX);
+        let after = request.after.as_ref();
+        let page = self.core.store.scan(range, after, PAGE_ITEMS_MAX, bytes).map_err(failed)?;
+        let entries = page.entries.into_iter().map(|(key, state)| Entry { key, state }).collect();
+        Ok(Page { entries, next: page.next })
+    }
+
+    async fn push_gossip(&self, message: Message) -> Result<Option<Message>, dynamokv_gossip::Error> {
+        self.core.cluster.gossip().receive(message)
+    }
+}
+
+impl<T: Transport> Service<T> {
+    fn admit(&self, fence: &Fence) -> Result<Arc<View>, ReplicaError> {
+        let view = self.core.cluster.view();
+        view.fence.admit(fence, view.required)?;
+        Ok(view)
+    }
+}
+
+fn failed(error: dynamokv_storage::Error) -> ReplicaError {
+    ReplicaError::Failed(error.to_string())
+}

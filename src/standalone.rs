@@ -1,0 +1,49 @@
+//! The raw service of one node alone: plain keys and values in column families, no cluster.
+
+use std::sync::Arc;
+
+use dynamokv_rpc::{ServerBuilder, ServerConfig};
+use dynamokv_storage::{RawOptions, RawStore};
+
+use crate::service::Server;
+use crate::{Error, NodeConfig, engine, node};
+
+/// A running standalone node. Dropping it stops it without warning.
+pub struct Standalone {
+    address: String,
+    server: Server,
+}
+
+impl Standalone {
+    /// Opens the engine with the configured families and serves `RawKV`.
+    ///
+    /// # Errors
+    /// Whatever keeps it from starting; nothing runs then.
+    pub async fn start(config: NodeConfig) -> Result<Self, Error> {
+        config.validate()?;
+        let listener = node::listen(&config.listen).await?;
+        let local = listener.local_addr().map_err(|reason| Error::Listen { address: config.listen.clone(), reason })?;
+        let options = RawOptions { durability: engine::durability(&config), ..RawOptions::default() };
+        let store = Arc::new(RawStore::open(engine::open(&config)?, options)?);
+        let builder = ServerBuilder::new(ServerConfig {
+            client_requests_max: config.in_flight_max,
+            ..ServerConfig::default()
+        });
+        let engine = store.engine().name();
+        let builder = builder.raw(store);
+        let health = builder.health();
+        let server = Server::spawn(builder, listener, async move { health.set_ready(true) });
+        tracing::info!(address = %local, engine, "listening, standalone");
+        Ok(Self { address: local.to_string(), server })
+    }
+
+    /// Where it is reached.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Stops cleanly: requests under way end first.
+    pub async fn shutdown(mut self) {
+        self.server.stop().await;
+    }
+}

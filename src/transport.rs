@@ -1,0 +1,57 @@
+//! All that a node asks of other nodes.
+
+use std::time::Duration;
+
+use dynamokv_coordinator::{Fence, ReplicaError, ReplicaTransport};
+use dynamokv_gossip::GossipTransport;
+use dynamokv_handoff::{Entry, Page, RangeRequest};
+use dynamokv_ring::NodeId;
+use dynamokv_rpc::Peers;
+
+/// Handing over data that a node holds for somebody else.
+pub trait HandoverTransport: Send + Sync + 'static {
+    /// Hands entries to `to`, which answers for each whether it has it, synced.
+    fn send_hints(
+        &self,
+        to: NodeId,
+        fence: Fence,
+        entries: &[Entry],
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Vec<bool>, ReplicaError>> + Send;
+
+    /// Asks `from` for a page of a partition.
+    fn fetch_range(
+        &self,
+        from: NodeId,
+        fence: Fence,
+        request: &RangeRequest,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Page, ReplicaError>> + Send;
+}
+
+/// The whole way to other nodes; the simulator has another one than [`Peers`].
+pub trait Transport: ReplicaTransport + GossipTransport + HandoverTransport {}
+
+impl<T: ReplicaTransport + GossipTransport + HandoverTransport> Transport for T {}
+
+impl HandoverTransport for Peers {
+    async fn send_hints(
+        &self,
+        to: NodeId,
+        fence: Fence,
+        entries: &[Entry],
+        timeout: Duration,
+    ) -> Result<Vec<bool>, ReplicaError> {
+        Self::send_hints(self, to, fence, entries, timeout).await
+    }
+
+    async fn fetch_range(
+        &self,
+        from: NodeId,
+        fence: Fence,
+        request: &RangeRequest,
+        timeout: Duration,
+    ) -> Result<Page, ReplicaError> {
+        Self::fetch_range(self, from, fence, request, timeout).await
+    }
+}

@@ -1,0 +1,59 @@
+//! Following gossip: keeps the view fresh, tells people what they should know, and stops the node where
+//! going on would be wrong.
+
+use std::sync::Arc;
+
+use dynamokv_gossip::{Event, Refusal};
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::Error;
+use crate::core::Core;
+use crate::transport::Transport;
+
+/// Follows for as long as the node runs; ends with the reason why the node must stop.
+pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>) -> Error {
+    let mut events = core.cluster.gossip().events();
+    core.cluster.refresh();
+    loop {
+        match events.recv().await {
+            Ok(event) => {
+                if let Err(error) = heed(&core, &event) {
+                    return error;
+                }
+            }
+            // The view is read whole, so nothing but log lines is lost.
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return Error::Stopped,
+        }
+        if events.is_empty() {
+            core.cluster.refresh();
+        }
+    }
+}
+
+fn heed<T: Transport>(core: &Core<T>, event: &Event) -> Result<(), Error> {
+    match event {
+        Event::GenerationAhead { seen } => {
+            return Err(Error::OlderDisk { seen: *seen, ours: core.store.generation() });
+        }
+        Event::Left(id) if *id == core.me => return Err(Error::Removed),
+        Event::Refused { address, refusal } => {
+            let waiting = core.cluster.gossip().with(|gossip| gossip.facts().is_none());
+            if waiting || *refusal == Refusal::MemberLeft {
+                return Err(Error::RefusedBy { address: address.clone(), refusal: *refusal });
+            }
+            tracing::error!(%address, %refusal, "a peer refuses this node");
+        }
+        Event::IdConflict { id, known, other } => tracing::error!(
+            %id, %known, %other,
+            "two nodes claim one id: give one of them an id and a data directory of its own"
+        ),
+        Event::ClockJumped { gap } => tracing::warn!(?gap, "this process was paused"),
+        Event::Joined(id) => tracing::info!(node = %id, "found by gossip"),
+        Event::Up(id) => tracing::info!(node = %id, "up"),
+        Event::Down(id) => tracing::info!(node = %id, "down"),
+        Event::Left(id) => tracing::info!(node = %id, "left for good"),
+        _ => {}
+    }
+    Ok(())
+}
