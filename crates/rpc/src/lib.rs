@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod convert;
+mod deadline;
+mod error;
+pub mod pb;
+mod peers;
+mod server;
+mod service;
+mod shown;
+mod status;
+
+pub use convert::{decode_facts, encode_facts};
+pub use error::{Error, Result};
+pub use peers::{AddressBook, Peers, PeersConfig};
+pub use server::{Health, ServerBuilder, ServerConfig};
+pub use service::{AdminError, AdminService, KvService, PeerService};
+pub use shown::{local_copy, values};

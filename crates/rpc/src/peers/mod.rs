@@ -1,0 +1,285 @@
+//! The way to other nodes.
+
+mod failure;
+mod links;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dynamokv_coordinator::{
+    Error as PutError, Fence, Forwarded, PutReply, ReplicaError, ReplicaRead, ReplicaState,
+    ReplicaTransport, ReplicaWrite,
+};
+use dynamokv_gossip::{GossipTransport, Message, Refusal, TransportError};
+use dynamokv_handoff::{Entry, HintRequest, Page, RangeRequest};
+use dynamokv_ring::NodeId;
+use tonic::{Request, Response, Status};
+
+use self::failure::{lost, replica_error, unreachable};
+use self::links::{Client, Links, Traffic};
+use crate::convert::forwarded_verdict;
+use crate::error::required;
+use crate::pb::{internal_get_response, push_gossip_response};
+use crate::{Error, deadline, pb};
+
+/// Where nodes are reached; membership knows.
+pub trait AddressBook: Send + Sync + 'static {
+    /// The address of a node, `host:port`.
+    fn address_of(&self, node: NodeId) -> Option<String>;
+}
+
+/// How other nodes are reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeersConfig {
+    /// How long a connection may take to be made.
+    pub connect_timeout: Duration,
+    /// After this time without a word a connection is probed.
+    pub keep_alive_interval: Duration,
+    /// How long the answer to a probe may take before the connection counts as dead.
+    pub keep_alive_timeout: Duration,
+    /// How long an exchange of gossip may take.
+    pub gossip_timeout: Duration,
+    /// The greatest answer that is read, in bytes; as the peers' `peer_message_bytes_max`.
+    pub message_bytes_max: usize,
+    /// Addresses to which connections are kept; the one not used for longest goes first.
+    pub addresses_max: usize,
+}
+
+impl Default for PeersConfig {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_millis(500),
+            keep_alive_interval: Duration::from_secs(2),
+            keep_alive_timeout: Duration::from_secs(2),
+            gossip_timeout: Duration::from_secs(5),
+            message_bytes_max: 256 << 20,
+            addresses_max: 1024,
+        }
+    }
+}
+
+/// Asks other nodes, over one connection each for requests and one for bulk transfers. Connections are made when
+/// first used, and anew when they broke: the next request tries at once. Cheap to clone.
+///
+/// A timeout travels with each request and bounds the wait for its answer here as well.
+#[derive(Clone)]
+pub struct Peers {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    book: Arc<dyn AddressBook>,
+    links: Links,
+    gossip_timeout: Duration,
+}
+
+impl Peers {
+    /// Reaches nodes where `book` says that they are.
+    pub fn new(book: Arc<dyn AddressBook>, config: PeersConfig) -> Self {
+        let gossip_timeout = config.gossip_timeout;
+        Self {
+            shared: Arc::new(Shared {
+                book,
+                links: Links::new(config),
+                gossip_timeout,
+            }),
+        }
+    }
+
+    /// Hands objects over to their owner. One flag an entry says whether it is synced there.
+    ///
+    /// # Errors
+    /// As those of [`ReplicaTransport`].
+    pub async fn send_hints(
+        &self,
+        to: NodeId,
+        fence: Fence,
+        entries: &[Entry],
+        timeout: Duration,
+    ) -> Result<Vec<bool>, ReplicaError> {
+        let request = pb::SendHintsRequest::from((fence, entries));
+        let call = |mut client: Client, request| async move { client.send_hints(request).await };
+        let response = self.ask(to, Traffic::Bulk, request, timeout, call).await?;
+        match response.failure {
+            Some(failure) => Err(failure.into()),
+            None if response.accepted.len() == entries.len() => Ok(response.accepted),
+            None => Err(unreadable(Error::field(
+                "accepted",
+                "not one flag an entry",
+            ))),
+        }
+    }
+
+    /// Asks a node for a page of the hints that it holds.
+    ///
+    /// # Errors
+    /// As those of [`ReplicaTransport`].
+    pub async fn fetch_hints(
+        &self,
+        to: NodeId,
+        fence: Fence,
+        request: &HintRequest,
+        timeout: Duration,
+    ) -> Result<Page, ReplicaError> {
+        let request = pb::FetchHintsRequest::from((fence, request));
+        let call = |mut client: Client, request| async move { client.fetch_hints(request).await };
+        self.ask(to, Traffic::Bulk, request, timeout, call)
+            .await?
+            .try_into()
+    }
+
+    /// Asks a node for a page of a partition.
+    ///
+    /// # Errors
+    /// As those of [`ReplicaTransport`].
+    pub async fn fetch_range(
+        &self,
+        to: NodeId,
+        fence: Fence,
+        request: &RangeRequest,
+        timeout: Duration,
+    ) -> Result<Page, ReplicaError> {
+        let request = pb::FetchRangeRequest::from((fence, request));
+        let call = |mut client: Client, request| async move { client.fetch_range(request).await };
+        self.ask(to, Traffic::Bulk, request, timeout, call)
+            .await?
+            .try_into()
+    }
+
+    async fn ask<M, T, F: Future<Output = Result<Response<T>, Status>>>(
+        &self,
+        to: NodeId,
+        traffic: Traffic,
+        message: M,
+        timeout: Duration,
+        call: impl FnOnce(Client, Request<M>) -> F,
+    ) -> Result<T, ReplicaError> {
+        let address = self
+            .shared
+            .book
+            .address_of(to)
+            .ok_or_else(|| unreachable(format!("the address of {to} is not known")))?;
+        self.ask_at(&address, traffic, message, timeout, call).await
+    }
+
+    async fn ask_at<M, T, F: Future<Output = Result<Response<T>, Status>>>(
+        &self,
+        address: &str,
+        traffic: Traffic,
+        message: M,
+        timeout: Duration,
+        call: impl FnOnce(Client, Request<M>) -> F,
+    ) -> Result<T, ReplicaError> {
+        if timeout.is_zero() {
+            return Err(unreachable("no time is left to ask".to_owned()));
+        }
+        let client = self.shared.links.client(address, traffic)?;
+        let mut request = Request::new(message);
+        request.set_timeout(timeout);
+        match tokio::time::timeout(timeout, call(client, request)).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(replica_error(&status)),
+            Err(_) => Err(lost(format!("nothing came within {timeout:?}"))),
+        }
+    }
+}
+
+impl ReplicaTransport for Peers {
+    async fn write(
+        &self,
+        to: NodeId,
+        request: ReplicaWrite,
+        timeout: Duration,
+    ) -> Result<(), ReplicaError> {
+        let request = pb::InternalPutRequest::from(&request);
+        let call = |mut client: Client, request| async move { client.internal_put(request).await };
+        let response = self
+            .ask(to, Traffic::Requests, request, timeout, call)
+            .await?;
+        response
+            .failure
+            .map_or(Ok(()), |failure| Err(failure.into()))
+    }
+
+    async fn read(
+        &self,
+        to: NodeId,
+        request: ReplicaRead,
+        timeout: Duration,
+    ) -> Result<ReplicaState, ReplicaError> {
+        let request = pb::InternalGetRequest::from(&request);
+        let call = |mut client: Client, request| async move { client.internal_get(request).await };
+        let response = self
+            .ask(to, Traffic::Requests, request, timeout, call)
+            .await?;
+        match required("outcome", response.outcome).map_err(unreadable)? {
+            internal_get_response::Outcome::State(state) => state.try_into().map_err(unreadable),
+            internal_get_response::Outcome::Failure(failure) => Err(failure.into()),
+        }
+    }
+
+    async fn forward(
+        &self,
+        to: NodeId,
+        mut request: Forwarded,
+        timeout: Duration,
+    ) -> Result<Result<PutReply, PutError>, ReplicaError> {
+        // The other node's deadline is this one's, less the time that its verdict needs to arrive.
+        request.put.options.timeout = Some(deadline::with_time_to_answer(timeout));
+        let request = pb::ForwardPutRequest::from(request);
+        let call = |mut client: Client, request| async move { client.forward_put(request).await };
+        let response = self
+            .ask(to, Traffic::Requests, request, timeout, call)
+            .await?;
+        // The write was carried out, or not: who cannot read the verdict does not know.
+        forwarded_verdict(to, response.outcome).map_err(|error| lost(error.to_string()))
+    }
+}
+
+impl GossipTransport for Peers {
+    async fn exchange(
+        &self,
+        to_address: &str,
+        message: Message,
+    ) -> Result<Option<Message>, TransportError> {
+        let request = pb::PushGossipRequest {
+            message: Some(message.into()),
+        };
+        let call = |mut client: Client, request| async move { client.push_gossip(request).await };
+        let response = self
+            .ask_at(
+                to_address,
+                Traffic::Requests,
+                request,
+                self.shared.gossip_timeout,
+                call,
+            )
+            .await
+            .map_err(|error| TransportError::Unreachable {
+                reason: error.to_string(),
+            })?;
+        match response.outcome {
+            None => Ok(None),
+            Some(push_gossip_response::Outcome::Reply(reply)) => match Message::try_from(reply) {
+                Ok(reply) => Ok(Some(reply)),
+                Err(error) => Err(TransportError::Unreachable {
+                    reason: format!("unreadable answer: {error}"),
+                }),
+            },
+            Some(push_gossip_response::Outcome::Refusal(name)) => Err(TransportError::Refused(
+                Refusal::from_name(&name).unwrap_or(Refusal::BadMessage),
+            )),
+        }
+    }
+}
+
+impl std::fmt::Debug for Peers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peers").finish_non_exhaustive()
+    }
+}
+
+fn unreadable(error: Error) -> ReplicaError {
+    ReplicaError::Failed(format!("unreadable answer: {error}"))
+}

@@ -1,0 +1,98 @@
+//! A bound on the requests under way, enforced before their bodies are read.
+
+use std::convert::Infallible;
+use std::future::ready;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::sync::Semaphore;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::http::{Request, Response};
+use tonic::codegen::{BoxFuture, Service};
+use tonic::server::NamedService;
+
+/// Shared by the services that count together.
+#[derive(Clone)]
+pub(super) struct Gate {
+    name: &'static str,
+    limit: usize,
+    permits: Arc<Semaphore>,
+    let_through: Option<&'static str>,
+}
+
+impl Gate {
+    pub(super) fn new(name: &'static str, limit: usize) -> Self {
+        let limit = limit.min(Semaphore::MAX_PERMITS);
+        Self {
+            name,
+            limit,
+            permits: Arc::new(Semaphore::new(limit)),
+            let_through: None,
+        }
+    }
+
+    /// Requests whose path ends so are neither counted nor refused.
+    pub(super) fn letting_through(self, path_end: &'static str) -> Self {
+        Self {
+            let_through: Some(path_end),
+            ..self
+        }
+    }
+
+    pub(super) fn guard<S>(&self, inner: S) -> Guarded<S> {
+        Guarded {
+            gate: self.clone(),
+            inner,
+        }
+    }
+}
+
+/// A service behind a gate.
+#[derive(Clone)]
+pub(super) struct Guarded<S> {
+    gate: Gate,
+    inner: S,
+}
+
+impl<S, B> Service<Request<B>> for Guarded<S>
+where
+    S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Response<Body>, Infallible>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let Gate {
+            name,
+            limit,
+            permits,
+            let_through,
+        } = &self.gate;
+        if let_through.is_some_and(|end| request.uri().path().ends_with(end)) {
+            return Box::pin(self.inner.call(request));
+        }
+        let Ok(permit) = Arc::clone(permits).try_acquire_owned() else {
+            let status = Status::resource_exhausted(format!(
+                "overloaded: {limit} {name} requests are under way on this node; nothing was done, back off and retry"
+            ));
+            return Box::pin(ready(Ok(status.into_http())));
+        };
+        let response = self.inner.call(request);
+        Box::pin(async move {
+            let response = response.await;
+            drop(permit);
+            response
+        })
+    }
+}
+
+impl<S: NamedService> NamedService for Guarded<S> {
+    const NAME: &'static str = S::NAME;
+}

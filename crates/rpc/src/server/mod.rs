@@ -1,0 +1,225 @@
+//! The server of one node: its services, health and reflection behind one listener.
+
+mod admin;
+mod gate;
+mod health;
+mod incoming;
+mod kv;
+mod peer;
+mod raw;
+
+use std::future::{Future, pending};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dynamokv_storage::{KEY_BYTES_MAX, RawStore};
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tonic::service::RoutesBuilder;
+use tonic::transport::Server as Transport;
+
+use self::gate::Gate;
+use self::incoming::Incoming;
+use crate::pb::{
+    self, admin_server::AdminServer, dynamo_rpc_server::DynamoRpcServer, kv_server::KvServer,
+    raw_kv_server::RawKvServer,
+};
+use crate::{AdminService, Error, KvService, PeerService, Result};
+
+pub use self::health::Health;
+
+/// Bounds of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// The greatest value that a client may write, in bytes. The same as the store's.
+    pub value_bytes_max: usize,
+    /// The greatest message between nodes, in bytes. A state of more bytes cannot be handed over, so it should
+    /// exceed what the siblings of one key may come to.
+    pub peer_message_bytes_max: usize,
+    /// The greatest time that the deadline of a call is taken for, where the request itself names no timeout. The
+    /// same as the coordinator's greatest timeout.
+    pub timeout_max: Duration,
+    /// Client requests under way at once; one more is RESOURCE_EXHAUSTED.
+    pub client_requests_max: usize,
+    /// Requests of other nodes under way at once, gossip aside; one more is RESOURCE_EXHAUSTED.
+    pub peer_requests_max: usize,
+    /// Connections at once; one more is closed.
+    pub connections_max: usize,
+    /// How long requests under way may take to end after the stop was asked for; then their connections are cut.
+    pub stop_grace: Duration,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            value_bytes_max: 4 << 20,
+            peer_message_bytes_max: 256 << 20,
+            timeout_max: Duration::from_secs(60),
+            client_requests_max: 4096,
+            peer_requests_max: 8192,
+            connections_max: 4096,
+            stop_grace: Duration::from_secs(5),
+        }
+    }
+}
+
+impl ServerConfig {
+    /// Twice what is allowed, so that an oversized value still gets an answer that names the field and the limit.
+    fn client_message_bytes_max(&self) -> usize {
+        self.value_bytes_max
+            .saturating_add(KEY_BYTES_MAX)
+            .saturating_mul(2)
+    }
+}
+
+/// Collects the services of a node, then serves them.
+///
+/// Health and reflection are always there. Health says NOT_SERVING until [`Health::set_ready`].
+pub struct ServerBuilder {
+    config: ServerConfig,
+    routes: RoutesBuilder,
+    services: Vec<&'static str>,
+    clients: Gate,
+    peers: Gate,
+    health: Health,
+}
+
+impl ServerBuilder {
+    /// A server without services.
+    pub fn new(config: ServerConfig) -> Self {
+        Self {
+            routes: RoutesBuilder::default(),
+            services: Vec::new(),
+            clients: Gate::new("client", config.client_requests_max),
+            peers: Gate::new("peer", config.peer_requests_max).letting_through("/PushGossip"),
+            health: Health::default(),
+            config,
+        }
+    }
+
+    /// Serves `Kv`.
+    #[must_use]
+    pub fn kv(mut self, service: Arc<impl KvService>) -> Self {
+        let server = KvServer::new(kv::Handler::new(service, &self.config))
+            .max_decoding_message_size(self.config.client_message_bytes_max());
+        self.routes.add_service(self.clients.guard(server));
+        self.services.push(pb::kv_server::SERVICE_NAME);
+        self
+    }
+
+    /// Serves `RawKV`.
+    #[must_use]
+    pub fn raw(mut self, store: Arc<RawStore>) -> Self {
+        let server = RawKvServer::new(raw::Handler::new(store))
+            .max_decoding_message_size(self.config.client_message_bytes_max());
+        self.routes.add_service(self.clients.guard(server));
+        self.services.push(pb::raw_kv_server::SERVICE_NAME);
+        self
+    }
+
+    /// Serves `DynamoRPC`.
+    #[must_use]
+    pub fn peer(mut self, service: Arc<impl PeerService>) -> Self {
+        let server = DynamoRpcServer::new(peer::Handler::new(service))
+            .max_decoding_message_size(self.config.peer_message_bytes_max);
+        self.routes.add_service(self.peers.guard(server));
+        self.services.push(pb::dynamo_rpc_server::SERVICE_NAME);
+        self
+    }
+
+    /// Serves `Admin`. Operators get through however many requests are under way.
+    #[must_use]
+    pub fn admin(mut self, service: Arc<impl AdminService>) -> Self {
+        self.routes
+            .add_service(AdminServer::new(admin::Handler::new(service)));
+        self.services.push(pb::admin_server::SERVICE_NAME);
+        self
+    }
+
+    /// The switch between SERVING and NOT_SERVING.
+    pub fn health(&self) -> Health {
+        self.health.clone()
+    }
+
+    /// Serves until `shutdown` completes: then health says NOT_SERVING, the listener is closed, and requests under
+    /// way have [`ServerConfig::stop_grace`] to end.
+    ///
+    /// Dropping the returned future cuts every connection at once, as a crash would.
+    ///
+    /// # Errors
+    /// [`Error::Serve`] when the transport fails or the descriptors are unusable.
+    pub async fn serve(
+        mut self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<()> {
+        add_reflection(&mut self.routes).map_err(|error| Error::Serve {
+            reason: error.to_string(),
+        })?;
+        let (mut health, health_service) = self.health.service(self.services);
+        health.report().await;
+        self.routes.add_service(health_service);
+
+        let (uncut, cut) = watch::channel(());
+        let incoming = Incoming::new(listener, self.config.connections_max, cut);
+        let (stop, stopping) = oneshot::channel();
+        let signal = async {
+            shutdown.await;
+            self.health.set_ready(false);
+            // The receiver lives as long as this future does.
+            let _ = stop.send(());
+        };
+        let grace = async {
+            match stopping.await {
+                Ok(()) => tokio::time::sleep(self.config.stop_grace).await,
+                Err(_) => pending().await,
+            }
+        };
+        let serving = Transport::builder()
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .max_concurrent_streams(STREAMS_MAX)
+            .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
+            .add_routes(self.routes.routes())
+            .serve_with_incoming_shutdown(incoming, signal);
+        let served = tokio::select! {
+            biased;
+            served = serving => served.map_err(|error| Error::Serve { reason: error.to_string() }),
+            () = grace => Ok(()),
+            () = health.follow() => Ok(()),
+        };
+        drop(uncut);
+        served
+    }
+}
+
+impl std::fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerBuilder")
+            .field("config", &self.config)
+            .field("services", &self.services)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Both versions of the protocol: common tools still speak the older one.
+fn add_reflection(routes: &mut RoutesBuilder) -> Result<(), tonic_reflection::server::Error> {
+    let builder = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    routes
+        .add_service(builder().build_v1()?)
+        .add_service(builder().build_v1alpha()?);
+    Ok(())
+}
+
+/// Room for one large value beside many small ones on a connection.
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+const STREAM_WINDOW_BYTES: u32 = 2 << 20;
+/// A peer's requests share one connection: the gates bound them, not the connection.
+const STREAMS_MAX: u32 = 4096;
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);

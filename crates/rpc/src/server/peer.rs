@@ -1,0 +1,112 @@
+//! `DynamoRPC` over a [`PeerService`].
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use crate::convert::forwarded_outcome;
+use crate::error::required;
+use crate::pb::{internal_get_response, push_gossip_response};
+use crate::{Error, PeerService, pb, status};
+
+pub(super) struct Handler<S> {
+    service: Arc<S>,
+}
+
+impl<S> Handler<S> {
+    pub(super) fn new(service: Arc<S>) -> Self {
+        Self { service }
+    }
+}
+
+#[tonic::async_trait]
+impl<S: PeerService> pb::dynamo_rpc_server::DynamoRpc for Handler<S> {
+    async fn internal_put(
+        &self,
+        request: Request<pb::InternalPutRequest>,
+    ) -> Result<Response<pb::InternalPutResponse>, Status> {
+        let write = read(request)?;
+        let failure = self.service.internal_put(write).await.err().map(Into::into);
+        Ok(Response::new(pb::InternalPutResponse { failure }))
+    }
+
+    async fn internal_get(
+        &self,
+        request: Request<pb::InternalGetRequest>,
+    ) -> Result<Response<pb::InternalGetResponse>, Status> {
+        let question = read(request)?;
+        let outcome = match self.service.internal_get(question).await {
+            Ok(copy) => internal_get_response::Outcome::State((&copy).into()),
+            Err(error) => internal_get_response::Outcome::Failure(error.into()),
+        };
+        Ok(Response::new(pb::InternalGetResponse {
+            outcome: Some(outcome),
+        }))
+    }
+
+    async fn forward_put(
+        &self,
+        request: Request<pb::ForwardPutRequest>,
+    ) -> Result<Response<pb::ForwardPutResponse>, Status> {
+        let forwarded = read(request)?;
+        let outcome = forwarded_outcome(self.service.forward_put(forwarded).await);
+        Ok(Response::new(pb::ForwardPutResponse {
+            outcome: Some(outcome),
+        }))
+    }
+
+    async fn send_hints(
+        &self,
+        request: Request<pb::SendHintsRequest>,
+    ) -> Result<Response<pb::SendHintsResponse>, Status> {
+        let (fence, entries) = read(request)?;
+        let (accepted, failure) = match self.service.send_hints(fence, entries).await {
+            Ok(accepted) => (accepted, None),
+            Err(error) => (Vec::new(), Some(error.into())),
+        };
+        Ok(Response::new(pb::SendHintsResponse { accepted, failure }))
+    }
+
+    async fn fetch_hints(
+        &self,
+        request: Request<pb::FetchHintsRequest>,
+    ) -> Result<Response<pb::ObjectPageResponse>, Status> {
+        let (fence, question) = read(request)?;
+        Ok(Response::new(
+            self.service.fetch_hints(fence, question).await.into(),
+        ))
+    }
+
+    async fn fetch_range(
+        &self,
+        request: Request<pb::FetchRangeRequest>,
+    ) -> Result<Response<pb::ObjectPageResponse>, Status> {
+        let (fence, question) = read(request)?;
+        Ok(Response::new(
+            self.service.fetch_range(fence, question).await.into(),
+        ))
+    }
+
+    async fn push_gossip(
+        &self,
+        request: Request<pb::PushGossipRequest>,
+    ) -> Result<Response<pb::PushGossipResponse>, Status> {
+        let message = required("message", request.into_inner().message)
+            .and_then(TryInto::try_into)
+            .map_err(|error| status::of_message(&error))?;
+        let outcome = match self.service.push_gossip(message).await {
+            Ok(reply) => reply.map(|reply| push_gossip_response::Outcome::Reply(reply.into())),
+            Err(error) => Some(push_gossip_response::Outcome::Refusal(
+                error.refusal().as_str().to_owned(),
+            )),
+        };
+        Ok(Response::new(pb::PushGossipResponse { outcome }))
+    }
+}
+
+fn read<M, T: TryFrom<M, Error = Error>>(request: Request<M>) -> Result<T, Status> {
+    request
+        .into_inner()
+        .try_into()
+        .map_err(|error| status::of_message(&error))
+}
