@@ -16,7 +16,7 @@ impl Token {
 
     /// The token of a key in a keyspace: XXH3-64 of the key, seeded with XXH3-64 of the keyspace's name.
     ///
-    /// Linear in the lengths; about 2 ns for a short key.
+    /// Linear in the lengths; some 10 ns for a short key.
     #[inline]
     pub fn of(keyspace: &[u8], key: &[u8]) -> Token {
         Token(xxh3_64_with_seed(key, xxh3_64(keyspace)))

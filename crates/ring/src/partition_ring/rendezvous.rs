@@ -3,8 +3,10 @@
 //! Each node has a cost for each partition, drawn from an exponential distribution whose rate grows with the node's
 //! weight; the cheapest nodes take the partition. The draws of one node are not independent: a permutation of the
 //! partitions that only the node's id determines gives each partition a stratum of its own, so every node has exactly
-//! one draw in each Q-th of the distribution. Nobody is lucky or unlucky with the draws as such, and what remains of
-//! chance (whom they compete with) is a third of what independent draws have, at the same movement: none but the least.
+//! one draw in each Q-th of the distribution. Nobody is lucky or unlucky with the draws as such; what is left
+//! is whom they compete with. With three replicas the variance of what a node holds is a third of that with independent
+//! draws. As a draw still depends on one node and one partition alone, a newcomer takes partitions from the others and
+//! moves nothing among them.
 
 use crate::NodeId;
 
