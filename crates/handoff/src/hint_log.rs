@@ -88,8 +88,8 @@ impl HintLog {
         })
     }
 
-    /// Adds to `batch`, which must be the one that writes the state under the key's lock (the `markers` of a put, a join or a
-    /// settlement), that `key` is held for `target`. No I/O.
+    /// Adds to `batch` that `key` is held for `target`. It must be the batch that writes the state under the key's
+    /// lock: the `markers` of a put or join, or that of a settlement. No I/O.
     ///
     /// Wake the deliveries afterwards; [`take_marked`](Self::take_marked) tells them whom it concerns.
     pub fn mark(&self, batch: &mut Batch, key: &ObjectKey, target: NodeId) {
@@ -100,8 +100,8 @@ impl HintLog {
         self.marked.lock().insert(target);
     }
 
-    /// The targets that were marked since the last call, for [`Delivery::on_marked`](crate::Delivery::on_marked). The first call
-    /// gives all whose markers were found at the opening.
+    /// The targets that were marked since the last call, for [`Delivery::on_marked`](crate::Delivery::on_marked).
+    /// The first call gives also all whose markers were found at the opening.
     pub fn take_marked(&self) -> Vec<NodeId> {
         std::mem::take(&mut *self.marked.lock())
             .into_iter()
@@ -234,8 +234,8 @@ impl HintLog {
     /// state goes with it, unless the key is marked for another target or `keeps` says that this node owns it in
     /// the current or the next ring. Where there was no marker nothing happens.
     ///
-    /// `keeps` is asked under the key's lock and must not use the store. It has to look at the present rings: a copy that
-    /// this node accepts as an owner meanwhile is then never let go, even if it changed nothing.
+    /// `keeps` is asked under the key's lock and must not use the store. It has to look at the present rings: a
+    /// copy that this node accepts as an owner meanwhile is then never let go, even if it changed nothing.
     ///
     /// # Errors
     /// [`Error::Damaged`] and the store's or the engine's failure: nothing was let go.
@@ -267,8 +267,8 @@ impl HintLog {
         })
     }
 
-    /// `from` left for good: what is held for it is held for `heirs` from now on, in one batch. Where there are no heirs, or
-    /// no marker for `from`, nothing happens. Whether anything did.
+    /// `from` left for good: what is held for it is held for `heirs` from now on, in one batch. Where there are no
+    /// heirs, or no marker for `from`, nothing happens. Whether anything did.
     ///
     /// # Errors
     /// [`Error::Damaged`] and the store's or the engine's failure: nothing was changed.

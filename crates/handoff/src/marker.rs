@@ -66,3 +66,30 @@ impl Range {
         (start, end)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn markers_are_stored_as_they_always_were() {
+        let object = ObjectKey::new("default", "milk").unwrap();
+        let stored = encode(NodeId(0x0102_0304_0506_0708), &object);
+        let mut expected = vec![1, 2, 3, 4, 5, 6, 7, 8];
+        expected.extend(object.token().0.to_be_bytes());
+        expected.extend(b"\x07defaultmilk");
+        assert_eq!(stored, expected);
+        assert_eq!(VALUE, [1].as_slice());
+        assert_eq!(target(&stored), Some(NodeId(0x0102_0304_0506_0708)));
+        assert_eq!(key(&stored), Some(object));
+    }
+
+    #[test]
+    fn bytes_that_are_no_marker_are_told_apart() {
+        assert_eq!(target(&Bytes::from_static(b"1234567")), None);
+        let keyless = Bytes::from_static(b"12345678no key");
+        assert_eq!((target(&keyless).is_some(), key(&keyless)), (true, None));
+    }
+}

@@ -337,7 +337,7 @@ impl Model {
         Delivered {
             released,
             left: page.len() - released,
-            next: next.map(|last| ordered(last)),
+            next: next.map(ordered),
         }
     }
 }

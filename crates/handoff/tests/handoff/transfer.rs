@@ -207,9 +207,7 @@ proptest! {
                 prop_assert_eq!(&pull.after, &position);
                 under_way.push(pull);
                 prop_assert!(under_way.len() <= partitions_max);
-                if under_way.len() < partitions_max {
-                    continue;
-                }
+                continue;
             }
             if under_way.is_empty() {
                 match promised {
