@@ -182,6 +182,14 @@ impl NodeConfig {
         toml::from_str(text)
     }
 
+    /// Takes the settings of a TOML table, for those who put one together from several sources.
+    ///
+    /// # Errors
+    /// As [`from_toml`](Self::from_toml).
+    pub fn from_table(table: toml::Table) -> Result<Self, toml::de::Error> {
+        table.try_into()
+    }
+
     /// Checks every setting against its limits.
     ///
     /// # Errors
