@@ -107,14 +107,24 @@ impl ChangeProgress {
     }
 
     fn waits_for(&self, facts: &ClusterFacts, view: &ChangeView, stage: Stage) -> Vec<NodeId> {
-        let (Some(change), Some(before)) = (facts.open_id(), stage.before()) else {
+        let Some(change) = facts.open_id() else {
             return Vec::new();
         };
-        let reached = |id: &NodeId| self.has_reached(view, *id, change, before);
-        let needed = facts.needed().into_iter();
-        needed
-            .filter(|id| !view.excused.contains(id) && !reached(id))
-            .collect()
+        let mut needed = facts.needed();
+        let member = facts.current.contains(self.me);
+        let before = match stage.before() {
+            Some(before) => before,
+            None if member => return Vec::new(),
+            // A newcomer acknowledges what the members settled.
+            None => {
+                needed.retain(|id| facts.current.contains(*id));
+                Stage::Announced
+            }
+        };
+        let waits_for = |id: &NodeId| {
+            !view.excused.contains(id) && !self.has_reached(view, *id, change, before)
+        };
+        needed.into_iter().filter(waits_for).collect()
     }
 
     fn has_reached(&self, view: &ChangeView, id: NodeId, change: ChangeId, stage: Stage) -> bool {

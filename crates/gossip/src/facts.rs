@@ -15,12 +15,17 @@ use crate::{Error, Result, Stage, StageMark};
 /// so merging is commutative, associative and idempotent.
 ///
 /// # Why one of two rivals never gets past the announcement
-/// A change is past `Announced` once every needed node has acknowledged it, its own proposer among them. A proposer
-/// holds its own change before it could acknowledge another one, and gives it up only for a lower proposer: so while it
-/// is needed, no rival of a greater proposer is ever fully acknowledged. It is *not* needed only where an operator asked
-/// for its removal; whoever acknowledged that no longer takes open changes from it. Nor does anybody take them
-/// from a node outside the current ring, which acknowledges nothing. So the lower change would have to come from a needed
-/// node that held it before acknowledging the greater one, and such a node never acknowledges the greater one.
+/// A change is past `Announced` once every needed node has acknowledged it. Say that all acknowledged the change C of
+/// proposer P, and that there is a rival of a lower proposer L. No needed member of the current ring held the rival when it
+/// acknowledged C, or it would have kept it. None takes it afterwards:
+/// - from L itself, if L is needed: L acknowledged C as well, so it proposed nothing under that number;
+/// - from L, if L is being removed: whoever acknowledged that takes no open change from it any more;
+/// - from a node outside the current ring: nobody takes an open change from those;
+/// - from another needed member: then that one would have had to take it first.
+///
+/// Nodes outside the current ring have no say: they hold whichever change a member showed them last, and
+/// acknowledge it after all needed members did, when it can no longer lose.
+///
 /// [`adopt`](Self::adopt) is these rules; an enumeration of the interleavings is in the tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterFacts {
@@ -123,11 +128,13 @@ impl ClusterFacts {
         Ok(taken)
     }
 
-    /// Merges what the peer `from` sent, as far as it may be taken from it. A finished change is taken from anybody;
-    /// an open one only
+    /// Merges what the peer `from` sent to node `me`, as far as it may be taken from it. A finished change is taken from
+    /// anybody; an open one only
     /// - from a member of the current ring that is not `fenced` (asked to be removed) and that the change open here
     ///   does not remove;
     /// - and not if `mark`, this node's own, is past `Announced` in a rival.
+    ///
+    /// A node outside the current ring takes whichever rival it is shown until it has acknowledged one.
     ///
     /// Returns whether anything changed.
     ///
@@ -135,6 +142,7 @@ impl ClusterFacts {
     /// As [`merge`](Self::merge).
     pub fn adopt(
         &mut self,
+        me: NodeId,
         other: &ClusterFacts,
         from: NodeId,
         fenced: &BTreeSet<NodeId>,
@@ -149,15 +157,23 @@ impl ClusterFacts {
                 .is_some_and(|open| open.removing.contains(&id))
         };
         let trusted = other.current.contains(from) && !fenced.contains(&from) && !removing(from);
-        let committed = match (&self.open, mark) {
-            (Some(open), Some(mark)) => mark.stage_of(open.id()) > Some(Stage::Announced),
-            _ => false,
+        let member = self.current.contains(me);
+        let entered = match (&self.open, mark) {
+            (Some(open), Some(mark)) => mark.stage_of(open.id()),
+            _ => None,
         };
+        let committed = entered > member.then_some(Stage::Announced);
         let rival = other.current.number == self.current.number;
-        if trusted && !(committed && rival) {
-            return self.merge(other);
+        if !trusted || (committed && rival) {
+            return self.merge(&other.without_open());
         }
-        self.merge(&other.without_open())
+        if rival && other.open.is_some() && !member {
+            other.validate()?;
+            self.agree(other)?;
+            self.open.clone_from(&other.open);
+            return Ok(true);
+        }
+        self.merge(other)
     }
 
     /// The same facts with no change open.
@@ -404,9 +420,12 @@ pub struct FactsDigest {
 }
 
 impl FactsDigest {
-    /// Whether facts of this digest hold news for a peer with `theirs`.
+    /// Whether facts of this digest may hold news for a peer with `theirs`. Of two rivals each may: the lower one for
+    /// members, either for a node outside the ring.
     pub fn is_news_for(self, theirs: Option<FactsDigest>) -> bool {
-        let rank = |digest: FactsDigest| (digest.number, digest.open.map(Reverse));
-        theirs.is_none_or(|theirs| rank(self) > rank(theirs))
+        theirs.is_none_or(|theirs| {
+            self.number > theirs.number
+                || (self.number == theirs.number && self.open.is_some() && self.open != theirs.open)
+        })
     }
 }

@@ -17,8 +17,8 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use crate::detector::{Bounds, Detector};
 use crate::node::too_long;
 use crate::{
-    Candidate, Change, ChangeId, ChangeView, ClusterFacts, Config, Error, Event, KEY_STOPPING,
-    LocalNode, NodeState, Profile, Refusal, Result, StageMark, Status, propose,
+    Candidate, Change, ChangeId, ChangeView, ClusterFacts, Config, Error, Event, KEY_CHANGE,
+    KEY_STOPPING, LocalNode, NodeState, Profile, Refusal, Result, StageMark, Status, propose,
 };
 
 pub use rounds::Outgoing;
@@ -323,6 +323,7 @@ impl Gossip {
         let Some(known) = &mut self.facts else {
             facts.validate()?;
             self.facts = Some(facts);
+            self.withdraw_superseded();
             return Ok(true);
         };
         let finishing = known.open.as_ref().map(|open| open.target.number);
@@ -337,7 +338,20 @@ impl Gossip {
                 self.mark_left(id, self.config.left_lifetime);
             }
         }
+        self.withdraw_superseded();
         Ok(changed)
+    }
+
+    /// An acknowledgement of a change that lost to its rival ends with it, before this node says anything else.
+    fn withdraw_superseded(&mut self) {
+        let open = self.facts.as_ref().and_then(ClusterFacts::open_id);
+        let (Some(open), Some(mark)) = (open, self.local.stage_mark()) else {
+            return;
+        };
+        if mark.change.number == open.number && mark.change != open {
+            // Never too long: nothing is shorter.
+            let _ = self.local.set(KEY_CHANGE.to_owned(), String::new());
+        }
     }
 
     fn bounds(&self) -> Bounds {

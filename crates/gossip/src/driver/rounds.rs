@@ -106,16 +106,12 @@ async fn exchange<T: GossipTransport>(handle: GossipHandle, transport: Arc<T>, o
         to_node,
         message,
     } = outgoing;
-    let answer = match send(&handle, &*transport, &to, to_node, message).await {
-        Some(answer) => answer,
-        None => return,
+    let Some(answer) = send(&handle, &*transport, &to, to_node, message).await else {
+        return;
     };
-    match handle.receive(answer) {
-        Ok(Some(ack)) => {
-            send(&handle, &*transport, &to, to_node, ack).await;
-        }
-        // `receive` told of the error already.
-        Ok(None) | Err(_) => {}
+    // `receive` tells of an error by itself.
+    if let Ok(Some(ack)) = handle.receive(answer) {
+        send(&handle, &*transport, &to, to_node, ack).await;
     }
 }
 

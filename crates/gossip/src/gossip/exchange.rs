@@ -191,14 +191,14 @@ impl Gossip {
     fn take_facts(&mut self, header: &Header, facts: Option<ClusterFacts>) -> Result<()> {
         let Some(facts) = facts else { return Ok(()) };
         let fenced = self.removals();
-        let (from, mark) = (header.from, self.local.stage_mark());
+        let (me, from, mark) = (self.local.id, header.from, self.local.stage_mark());
         let facts = if self.facts.is_none() && !facts.current.contains(from) {
             facts.without_open()
         } else {
             facts
         };
         let changed = self.merge_facts(facts, |known, facts| {
-            known.adopt(facts, from, &fenced, mark)
+            known.adopt(me, facts, from, &fenced, mark)
         })?;
         if changed {
             self.push(Event::FactsChanged);

@@ -220,7 +220,7 @@ impl Gossip {
             kv.push((key.clone(), versioned.clone()));
         }
         let progress = profile.is_some() || upto > since;
-        progress.then(|| Delta {
+        progress.then_some(Delta {
             id,
             generation: state.generation,
             heartbeat: state.heartbeat,

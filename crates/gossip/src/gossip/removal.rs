@@ -9,18 +9,24 @@ use super::Gossip;
 use crate::{ClusterFacts, Error, Event, KEY_REMOVE, Result, format_ids, parse_ids};
 
 impl Gossip {
-    /// An operator declares a node dead for good. It cannot be taken back.
+    /// An operator declares a node dead for good. It cannot be taken back, and must be true: two members that are each
+    /// declared dead to the other, with no third one between them, go on as two clusters.
     ///
     /// A member of a ring is *fenced*: every node that hears of the request repeats it under
     /// [`KEY_REMOVE`], takes no more open changes from the node, and the next change removes it; an open one
     /// that it blocks goes on once everybody else has repeated the request. A node outside the rings is forgotten at once.
     ///
     /// # Errors
-    /// [`Error::OwnNode`] for this node, [`Error::UnknownNode`] for one that nobody knows, [`Error::TooLong`] for more than some 480
-    /// requests at once.
+    /// [`Error::OwnNode`] for this node, [`Error::UnknownNode`] for one that nobody knows, [`Error::BadFacts`] before this node
+    /// was let in, [`Error::TooLong`] for more than some 480 requests at once.
     pub fn request_removal(&mut self, id: NodeId) -> Result<()> {
         if id == self.local.id {
             return Err(Error::OwnNode { id });
+        }
+        if self.facts.is_none() {
+            return Err(Error::BadFacts {
+                reason: "this node was not let in yet",
+            });
         }
         if self.in_a_ring(id) {
             let mut removals = self.removals();
@@ -54,16 +60,16 @@ impl Gossip {
             .fold(removals.clone(), |excused, theirs| &excused & &theirs)
     }
 
-    /// Repeats what others were asked to remove, and stops repeating what is done.
+    /// Repeats what others were asked to remove, and stops repeating what is done. A node that was forgotten while it
+    /// entered a ring is removed from it again.
     pub(super) fn echo_removals(&mut self) {
         let own = self.removals();
         let mut removals = own.clone();
         for peer in self.peers.values() {
             removals.append(&mut removals_of(peer.state.value(KEY_REMOVE)));
         }
-        removals.retain(|id| {
-            *id != self.local.id && !self.left.contains_key(id) && self.in_a_ring(*id)
-        });
+        removals.extend(self.left.keys());
+        removals.retain(|id| *id != self.local.id && self.in_a_ring(*id));
         if removals != own {
             // An overlong list is refused at its origin.
             let _ = self.local.set(KEY_REMOVE.to_owned(), format_ids(&removals));

@@ -1,0 +1,340 @@
+//! Single exchanges: who is refused, what is reported.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use dynamokv_gossip::{
+    ClusterFacts, Config, Error, Event, Gossip, KEY_REMOVE, Message, Refusal, Status,
+};
+use dynamokv_ring::{Member, NodeId};
+use support::{SECOND, address, events, exchange, local, machine, machine_of, syn_of};
+
+fn founded(id: u64, cluster_id: u64, now: Instant) -> Gossip {
+    let mut node = machine(id, &[], now);
+    let facts = ClusterFacts::found(cluster_id, "test", 8, 3, Member::new(NodeId(id))).unwrap();
+    node.set_facts(facts).unwrap();
+    node
+}
+
+#[test]
+fn a_node_of_another_cluster_name_is_refused() {
+    let now = Instant::now();
+    let mut ours = machine(1, &[], now);
+    let seeds = vec![address(1)];
+    let mut theirs = Gossip::new(Config::new("other"), local(2, 1), seeds, 2, now).unwrap();
+    let errors = exchange(&mut theirs, &mut ours, now);
+    assert!(
+        matches!(&errors[..], [Error::WrongClusterName { .. }]),
+        "{errors:?}"
+    );
+    assert_eq!(errors[0].refusal(), Refusal::WrongClusterName);
+    assert_eq!(ours.members().count(), 1);
+}
+
+#[test]
+fn a_cluster_founded_twice_is_refused() {
+    let now = Instant::now();
+    let mut ours = founded(1, 5, now);
+    let mut theirs = founded(2, 6, now);
+    let syn = Message::Syn(dynamokv_gossip::Syn {
+        header: header_of(&mut theirs, now),
+        span: dynamokv_gossip::IdSpan::ALL,
+        digests: vec![],
+        facts: None,
+    });
+    assert_eq!(
+        ours.handle(now, syn),
+        Err(Error::WrongClusterId { ours: 5, theirs: 6 })
+    );
+}
+
+/// The header that a machine sends, by way of its answer.
+fn header_of(machine: &mut Gossip, now: Instant) -> dynamokv_gossip::Header {
+    let mut prober = support::machine(77, &[machine.id().0], now);
+    let syn = syn_of(&mut prober, machine.local().profile.address.clone(), now);
+    machine.handle(now, syn).unwrap().unwrap().header().clone()
+}
+
+#[test]
+fn a_newer_format_is_refused_and_told() {
+    let now = Instant::now();
+    let mut ours = machine(1, &[], now);
+    let mut theirs = machine(2, &[1], now);
+    let Message::Syn(mut syn) = syn_of(&mut theirs, address(1), now) else {
+        unreachable!()
+    };
+    syn.header.format = 99;
+    let error = ours.handle(now, Message::Syn(syn)).unwrap_err();
+    assert_eq!(error.refusal(), Refusal::FormatTooNew);
+}
+
+#[test]
+fn a_waiting_node_takes_the_facts_of_its_seed() {
+    let now = Instant::now();
+    let mut seed = founded(1, 5, now);
+    let mut waiting = machine(2, &[1], now);
+    assert!(exchange(&mut waiting, &mut seed, now).is_empty());
+    assert_eq!(waiting.facts(), seed.facts());
+    assert!(events(&mut waiting).contains(&Event::FactsChanged));
+}
+
+#[test]
+fn facts_of_another_name_are_not_taken() {
+    let now = Instant::now();
+    let mut node = machine(1, &[], now);
+    let facts = ClusterFacts::found(5, "other", 8, 3, Member::new(NodeId(1))).unwrap();
+    assert!(matches!(
+        node.set_facts(facts),
+        Err(Error::WrongClusterName { .. })
+    ));
+}
+
+#[test]
+fn a_second_node_under_a_live_id_is_refused_and_reported() {
+    for generation in [1, 2] {
+        let mut now = Instant::now();
+        let mut witness = machine(1, &[], now);
+        let mut first = machine_of(local(2, 1), &[1], now);
+        for _ in 0..5 {
+            exchange(&mut first, &mut witness, now);
+            first.tick(now);
+            now += SECOND;
+        }
+        let mut double = local(2, generation);
+        double.profile.address = "elsewhere:1".to_owned();
+        let mut double = machine_of(double, &[1], now);
+        let errors = exchange(&mut double, &mut witness, now);
+        assert!(
+            matches!(&errors[..], [Error::IdConflict { .. }]),
+            "{errors:?}"
+        );
+        let conflict = Event::IdConflict {
+            id: NodeId(2),
+            known: address(2),
+            other: "elsewhere:1".to_owned(),
+        };
+        assert!(events(&mut witness).contains(&conflict));
+        assert_eq!(witness.address_of(NodeId(2)), Some(address(2).as_str()));
+        exchange(&mut double, &mut witness, now);
+        assert!(!events(&mut witness).contains(&conflict), "reported once");
+    }
+}
+
+#[test]
+fn a_restart_at_another_address_is_accepted_once_the_old_one_is_silent() {
+    let mut now = Instant::now();
+    let mut witness = machine(1, &[], now);
+    let mut first = machine_of(local(2, 1), &[1], now);
+    for _ in 0..5 {
+        exchange(&mut first, &mut witness, now);
+        first.tick(now);
+        now += SECOND;
+    }
+    now += 5 * SECOND;
+    let mut moved = local(2, 2);
+    moved.profile.address = "elsewhere:1".to_owned();
+    let mut moved = machine_of(moved, &[1], now);
+    assert!(exchange(&mut moved, &mut witness, now).is_empty());
+    assert_eq!(witness.address_of(NodeId(2)), Some("elsewhere:1"));
+
+    // The old one, should it still run, hears of it.
+    let errors = exchange(&mut first, &mut witness, now);
+    assert!(errors.is_empty() || matches!(&errors[..], [Error::IdConflict { .. }]));
+    now += SECOND;
+    let told = events(&mut first).into_iter().chain(events(&mut witness));
+    assert!(
+        told.into_iter()
+            .any(|event| matches!(event, Event::IdConflict { .. }))
+    );
+}
+
+#[test]
+fn a_node_that_meets_its_own_id_reports_it() {
+    let now = Instant::now();
+    let mut one = machine_of(local(2, 1), &[], now);
+    let mut other = local(2, 3);
+    other.profile.address = "elsewhere:1".to_owned();
+    let mut other = machine_of(other, &[2], now);
+    let errors = exchange(&mut other, &mut one, now);
+    assert!(
+        matches!(&errors[..], [Error::IdConflict { .. }]),
+        "{errors:?}"
+    );
+    assert!(
+        events(&mut one)
+            .iter()
+            .any(|event| matches!(event, Event::IdConflict { .. }))
+    );
+}
+
+#[test]
+fn a_node_that_is_its_own_seed_is_no_conflict() {
+    let now = Instant::now();
+    let seeds = vec!["alias:1".to_owned()];
+    let mut node = Gossip::new(support::config(), local(1, 1), seeds, 1, now).unwrap();
+    let syn = syn_of(&mut node, "alias:1".to_owned(), now);
+    assert_eq!(node.handle(now, syn), Ok(None));
+    assert!(events(&mut node).is_empty());
+}
+
+#[test]
+fn a_restored_disk_is_told_that_it_was_ahead() {
+    // Restored to an older generation, and to the very one that the cluster remembers.
+    for restored in [3, 7] {
+        let now = Instant::now();
+        let mut witness = machine(1, &[], now);
+        let mut before = machine_of(local(2, 7), &[1], now);
+        before.set_kv("colour", "red").unwrap();
+        (0..9).for_each(|_| drop(before.tick(now)));
+        exchange(&mut before, &mut witness, now);
+
+        let mut after = machine_of(local(2, restored), &[1], now);
+        let syn = after.tick(now).remove(0).message;
+        support::deliver(&mut after, &mut witness, syn, now);
+        let ahead = Event::GenerationAhead { seen: 7 };
+        assert!(
+            events(&mut after).contains(&ahead),
+            "restored to {restored}"
+        );
+        assert!(after.raise_generation(restored).is_err());
+        after.raise_generation(8).unwrap();
+        exchange(&mut after, &mut witness, now);
+        assert_eq!(witness.member(NodeId(2)).unwrap().generation, 8);
+    }
+}
+
+#[test]
+fn a_paused_process_accuses_nobody() {
+    let mut now = Instant::now();
+    let mut sleeper = machine(1, &[], now);
+    let mut other = machine(2, &[1], now);
+    for _ in 0..10 {
+        sleeper.tick(now);
+        exchange(&mut other, &mut sleeper, now);
+        now += SECOND;
+    }
+    now += 300 * SECOND;
+    events(&mut sleeper);
+    sleeper.tick(now);
+    let told = events(&mut sleeper);
+    assert!(
+        matches!(&told[..], [Event::ClockJumped { gap }] if *gap > 300 * SECOND),
+        "{told:?}"
+    );
+    assert!(sleeper.is_live(NodeId(2)));
+    // The pause is no excuse for ever.
+    for _ in 0..120 {
+        now += SECOND;
+        sleeper.tick(now);
+    }
+    assert!(!sleeper.is_live(NodeId(2)));
+}
+
+#[test]
+fn request_outcomes_feed_the_verdict() {
+    let mut now = Instant::now();
+    let mut node = machine(1, &[], now);
+    let mut other = machine(2, &[1], now);
+    exchange(&mut other, &mut node, now);
+    for _ in 0..3 {
+        node.report_failure(NodeId(2), now);
+    }
+    assert!(!node.is_live(NodeId(2)));
+    node.report_success(NodeId(2), now);
+    assert!(node.is_live(NodeId(2)));
+    for _ in 0..300 {
+        now += SECOND;
+        node.report_success(NodeId(2), now);
+        node.tick(now);
+        assert!(node.is_live(NodeId(2)), "it answers, so it lives");
+    }
+}
+
+#[test]
+fn illegal_status_steps_are_refused() {
+    for from in Status::ALL {
+        for to in Status::ALL {
+            let mut start = local(1, 1);
+            start.profile.status = from;
+            let mut node = machine_of(start, &[], Instant::now());
+            let version = node.local().version;
+            let outcome = node.set_status(to);
+            assert_eq!(outcome.is_ok(), from.may_become(to), "{from} to {to}");
+            let written = node.local().version > version;
+            assert_eq!(written, outcome.is_ok() && from != to);
+        }
+    }
+}
+
+#[test]
+fn a_left_node_is_told_and_falls_silent() {
+    let now = Instant::now();
+    let mut node = machine(1, &[], now);
+    let mut gone = machine(2, &[1], now);
+    exchange(&mut gone, &mut node, now);
+    node.request_removal(NodeId(2)).unwrap();
+    assert_eq!(node.status_of(NodeId(2)), Some(Status::Left));
+    let errors = exchange(&mut gone, &mut node, now);
+    assert!(
+        matches!(&errors[..], [Error::MemberLeft { .. }]),
+        "{errors:?}"
+    );
+    gone.refused(&address(1), errors[0].refusal());
+    assert!(events(&mut gone).contains(&Event::Left(NodeId(2))));
+    assert!(gone.tick(now + SECOND).is_empty());
+}
+
+#[test]
+fn removal_requests_name_a_known_other_node_and_are_repeated() {
+    let now = Instant::now();
+    let mut one = founded(1, 5, now);
+    let mut facts = one.facts().unwrap().clone();
+    facts.current.members = (1..=3).map(|id| Member::new(NodeId(id))).collect();
+    let mut two = machine(2, &[1], now);
+    two.set_facts(facts.clone()).unwrap();
+    let mut one_again = machine(1, &[2], now);
+    one_again.set_facts(facts).unwrap();
+    one = one_again;
+    assert!(matches!(
+        one.request_removal(NodeId(1)),
+        Err(Error::OwnNode { .. })
+    ));
+    assert!(matches!(
+        one.request_removal(NodeId(9)),
+        Err(Error::UnknownNode { .. })
+    ));
+    one.request_removal(NodeId(3)).unwrap();
+    assert_eq!(
+        one.status_of(NodeId(3)),
+        None,
+        "never heard of, but a member"
+    );
+    exchange(&mut one, &mut two, now);
+    exchange(&mut one, &mut two, now);
+    assert_eq!(two.kv(NodeId(2), KEY_REMOVE), Some("0000000000000003"));
+}
+
+#[test]
+fn oversized_texts_are_refused_with_their_limit() {
+    let mut node = machine(1, &[], Instant::now());
+    let too_long = |result: Result<bool, Error>| matches!(result, Err(Error::TooLong { .. }));
+    assert!(too_long(node.set_kv("k".repeat(257), "v")));
+    assert!(too_long(node.set_kv("k", "v".repeat(8 * 1024 + 1))));
+    for key in 0..256 {
+        node.set_kv(format!("key{key}"), "v").unwrap();
+    }
+    assert!(too_long(node.set_kv("one more", "v")));
+    assert_eq!(node.set_kv("key0", "v"), Ok(false));
+}
+
+#[test]
+fn a_message_from_an_earlier_life_is_ignored() {
+    let now = Instant::now();
+    let mut earlier = machine_of(local(1, 1), &[2], now);
+    let late = syn_of(&mut earlier, address(2), now);
+    let mut later = machine_of(local(1, 2), &[2], now);
+    assert_eq!(later.handle(now + Duration::from_millis(5), late), Ok(None));
+    assert!(events(&mut later).is_empty());
+}
