@@ -394,6 +394,7 @@ fn a_member_that_is_down_blocks_the_change_until_it_is_removed() {
         .blocked_by(facts, &newcomer.gossip.change_view());
     assert_eq!(blocked, [NodeId(3)]);
 
+    world.declared.insert(3);
     world.node(2).gossip.request_removal(NodeId(3)).unwrap();
     world.quiet();
     world.assert_done();

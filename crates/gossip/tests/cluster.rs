@@ -260,6 +260,53 @@ fn more_nodes_than_fit_a_message_are_all_kept_alive() {
 }
 
 #[test]
+fn under_loss_doubling_and_reordering_states_only_move_forward_and_converge() {
+    for seed in 0..5 {
+        let mut cluster = Cluster::of(6, seed);
+        cluster.loss = 30;
+        cluster.doubled = 30;
+        cluster.delay_max = 3 * SECOND;
+        let mut seen = std::collections::BTreeMap::new();
+        for round in 0..60u64 {
+            let writer = 1 + cluster.below(6);
+            cluster
+                .node(writer)
+                .set_kv(format!("key{}", round % 7), round.to_string())
+                .unwrap();
+            if round == 30 {
+                let reborn = machine_of(local(5, 2), &[1], cluster.now);
+                cluster.add(reborn);
+            }
+            cluster.run(SECOND);
+            for (observer, node) in &cluster.nodes {
+                for state in node.members().filter(|state| state.id != *observer) {
+                    let latest = (state.generation, state.version, state.heartbeat);
+                    let before = seen
+                        .insert((*observer, state.id), latest)
+                        .unwrap_or_default();
+                    let restarted = *observer == NodeId(5) && round == 30;
+                    assert!(
+                        latest >= before || restarted,
+                        "{observer} forgot {}",
+                        state.id
+                    );
+                }
+            }
+        }
+        cluster.loss = 0;
+        let truth: Vec<_> = cluster
+            .nodes
+            .values()
+            .map(|node| node.local().kv.clone())
+            .collect();
+        let same = |cluster: &Cluster| {
+            cluster.all(|node| node.members().map(|state| &state.kv).eq(truth.iter()))
+        };
+        cluster.run_until(30 * SECOND, same).expect("converged");
+    }
+}
+
+#[test]
 fn the_same_seed_gives_the_same_run() {
     let trace = || {
         let mut cluster = Cluster::of(12, 42);

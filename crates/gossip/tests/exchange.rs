@@ -271,7 +271,11 @@ fn illegal_status_steps_are_refused() {
 #[test]
 fn a_left_node_is_told_and_falls_silent() {
     let now = Instant::now();
-    let mut node = machine(1, &[], now);
+    assert!(
+        machine(3, &[], now).request_removal(NodeId(2)).is_err(),
+        "before it was let in"
+    );
+    let mut node = founded(1, 5, now);
     let mut gone = machine(2, &[1], now);
     exchange(&mut gone, &mut node, now);
     node.request_removal(NodeId(2)).unwrap();

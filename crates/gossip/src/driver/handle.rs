@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, broadcast, watch};
+use tokio::time::timeout;
 
 use crate::{Event, Gossip, Message, Result};
 
@@ -86,13 +87,12 @@ impl GossipHandle {
         self.shared.version.subscribe()
     }
 
-    /// Tells the others that this process is about to end, waits for that (at most one second or so), and ends the loop.
-    /// Only for a loop that runs.
+    /// Tells the others that this process is about to end, and ends the loop. Takes at most two seconds.
     pub async fn stop(&self) {
         let mut stopped = self.shared.stopped.subscribe();
         self.shared.stop.send_replace(true);
-        // The sender lives as long as this handle.
-        let _ = stopped.wait_for(|stopped| *stopped).await;
+        // A loop that was aborted, or never ran, does not answer.
+        let _ = timeout(STOP_MAX, stopped.wait_for(|stopped| *stopped)).await;
     }
 
     pub(super) fn stop_requested(&self) -> watch::Receiver<bool> {
@@ -118,3 +118,4 @@ pub(super) fn now() -> Instant {
 }
 
 const EVENTS_BUFFERED: usize = 1024;
+const STOP_MAX: Duration = Duration::from_secs(2);

@@ -1,0 +1,173 @@
+//! The tokio driver over an in-memory network, in paused time.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dynamokv_gossip::{
+    Event, GossipHandle, GossipTransport, Message, Refusal, TransportError, spawn,
+};
+use dynamokv_ring::NodeId;
+use parking_lot::Mutex;
+use support::{SECOND, address, machine};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+/// Who is where; an address without anybody refuses connections.
+#[derive(Clone, Default)]
+struct Network {
+    nodes: Arc<Mutex<BTreeMap<String, GossipHandle>>>,
+    panics: Arc<Mutex<bool>>,
+}
+
+impl GossipTransport for Network {
+    async fn exchange(
+        &self,
+        to_address: &str,
+        message: Message,
+    ) -> Result<Option<Message>, TransportError> {
+        sleep(Duration::from_millis(2)).await;
+        assert!(!*self.panics.lock(), "a bug in the transport");
+        let to = self.nodes.lock().get(to_address).cloned();
+        let to = to.ok_or_else(|| TransportError::Unreachable {
+            reason: "connection refused".to_owned(),
+        })?;
+        to.receive(message)
+            .map_err(|error| TransportError::Refused(error.refusal()))
+    }
+}
+
+impl Network {
+    fn start(&self, gossip: dynamokv_gossip::Gossip) -> (GossipHandle, JoinHandle<()>) {
+        let address = gossip.local().profile.address.clone();
+        let (handle, task) = spawn(gossip, Arc::new(self.clone()));
+        self.nodes.lock().insert(address, handle.clone());
+        (handle, task)
+    }
+
+    fn start_all(&self, count: u64) -> Vec<(GossipHandle, JoinHandle<()>)> {
+        let now = Instant::now().into_std();
+        (1..=count)
+            .map(|id| self.start(machine(id, &[1], now)))
+            .collect()
+    }
+}
+
+async fn until(limit: Duration, holds: impl Fn() -> bool) {
+    let all = async {
+        while !holds() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(limit, all).await.expect("in time");
+}
+
+fn live(handle: &GossipHandle) -> usize {
+    handle.with(|gossip| gossip.live_count())
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_find_each_other_and_a_kick_spreads_news_at_network_speed() {
+    let network = Network::default();
+    let nodes = network.start_all(6);
+    until(20 * SECOND, || {
+        nodes.iter().all(|(node, _)| live(node) == 6)
+    })
+    .await;
+
+    let mut events = nodes[5].0.events();
+    let mut version = nodes[5].0.version();
+    version.mark_unchanged();
+    let kicked = Instant::now();
+    nodes[0]
+        .0
+        .with(|gossip| gossip.set_kv("colour", "red"))
+        .unwrap();
+    nodes[0].0.kick();
+    let known =
+        |node: &GossipHandle| node.with(|gossip| gossip.kv(NodeId(1), "colour") == Some("red"));
+    until(SECOND, || nodes.iter().all(|(node, _)| known(node))).await;
+    assert!(
+        kicked.elapsed() < Duration::from_millis(50),
+        "{:?}",
+        kicked.elapsed()
+    );
+    assert_eq!(events.recv().await, Ok(Event::StateChanged(NodeId(1))));
+    assert!(version.has_changed().unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crashed_node_is_noticed_and_a_stopped_one_says_goodbye() {
+    let network = Network::default();
+    let nodes = network.start_all(4);
+    until(20 * SECOND, || {
+        nodes.iter().all(|(node, _)| live(node) == 4)
+    })
+    .await;
+
+    let stopping = Instant::now();
+    nodes[3].0.stop().await;
+    assert!(stopping.elapsed() < 2 * SECOND);
+    timeout(SECOND, async {
+        while !nodes[3].1.is_finished() {
+            sleep(Duration::from_millis(1)).await
+        }
+    })
+    .await
+    .expect("the loop ended");
+    for (node, _) in &nodes[..3] {
+        assert!(!node.with(|gossip| gossip.is_live(NodeId(4))));
+    }
+
+    network.nodes.lock().remove(&address(3));
+    nodes[2].1.abort();
+    until(30 * SECOND, || {
+        nodes[..2].iter().all(|(node, _)| live(node) == 2)
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panicking_transport_does_not_end_the_loop() {
+    let network = Network::default();
+    let nodes = network.start_all(2);
+    until(20 * SECOND, || {
+        nodes.iter().all(|(node, _)| live(node) == 2)
+    })
+    .await;
+    *network.panics.lock() = true;
+    until(60 * SECOND, || {
+        nodes.iter().all(|(node, _)| live(node) == 1)
+    })
+    .await;
+    *network.panics.lock() = false;
+    until(60 * SECOND, || {
+        nodes.iter().all(|(node, _)| live(node) == 2)
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_node_is_told_why() {
+    let network = Network::default();
+    let now = Instant::now().into_std();
+    let (first, _first_task) = network.start(machine(1, &[], now));
+    let config = dynamokv_gossip::Config::new("other");
+    let stranger =
+        dynamokv_gossip::Gossip::new(config, support::local(2, 1), vec![address(1)], 2, now);
+    let stranger = GossipHandle::new(stranger.unwrap());
+    let mut events = stranger.events();
+    let _task = tokio::spawn(dynamokv_gossip::run(stranger, Arc::new(network.clone())));
+    let refused = Event::Refused {
+        address: address(1),
+        refusal: Refusal::WrongClusterName,
+    };
+    assert_eq!(
+        timeout(5 * SECOND, events.recv()).await.unwrap(),
+        Ok(refused)
+    );
+    assert_eq!(live(&first), 1);
+}
