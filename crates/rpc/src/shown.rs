@@ -47,3 +47,69 @@ pub fn local_copy(key: &ObjectKey, copy: &ReplicaState) -> pb::ReadLocalResponse
 pub(crate) fn seal(context: &CausalContext, key: &ObjectKey) -> Bytes {
     ContextToken::seal(context, key.keyspace().as_str().as_bytes(), key.key()).into()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use dynamokv_vclock::{ActorId, Dot, Epoch, HybridTime};
+
+    use super::*;
+
+    fn state(values: impl IntoIterator<Item = Value>) -> State {
+        let mut state = State::new();
+        for (node, value) in (1..).zip(values) {
+            let dot = Dot::new(ActorId::new(node, Epoch(1)), 1);
+            state.join(State::delta(dot, value, &CausalContext::new()));
+        }
+        state
+    }
+
+    #[test]
+    fn deletes_are_hidden_and_identical_values_shown_once_under_the_newest_clock() {
+        let at = |millis| HybridTime::new(millis, 0);
+        let state = state([
+            Value::new(at(1), "a"),
+            Value::tombstone(at(9)),
+            Value::new(at(2), "a"),
+            Value {
+                content_type: Some("text/plain".into()),
+                ..Value::new(at(3), "b")
+            },
+        ]);
+        let shown = values(&state);
+        let summary: Vec<_> = shown
+            .iter()
+            .map(|v| (v.value.as_ref(), v.time_ms, v.clock.as_str()))
+            .collect();
+        assert_eq!(
+            summary,
+            [
+                (b"a".as_slice(), 2, "0000000000000003.1@1"),
+                (b"b".as_slice(), 3, "0000000000000004.1@1")
+            ]
+        );
+        assert_eq!(shown[1].content_type.as_deref(), Some("text/plain"));
+    }
+
+    #[test]
+    fn a_local_copy_tells_the_unknown_from_the_deleted() {
+        let key = ObjectKey::new("default", "k").unwrap();
+        let unknown = local_copy(&key, &ReplicaState::default());
+        assert_eq!(
+            unknown,
+            pb::ReadLocalResponse {
+                clock: unknown.clock.clone(),
+                ..Default::default()
+            }
+        );
+        let deleted = ReplicaState {
+            state: state([Value::tombstone(HybridTime(1))]),
+            marked: true,
+        };
+        let deleted = local_copy(&key, &deleted);
+        assert!(deleted.values.is_empty() && deleted.marked);
+        assert_eq!((deleted.siblings, deleted.state_hash.len()), (1, 32));
+        assert!(!deleted.context.is_empty());
+    }
+}

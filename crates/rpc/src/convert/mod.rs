@@ -9,6 +9,8 @@ mod handoff;
 mod object;
 mod options;
 mod replica;
+#[cfg(test)]
+mod tests;
 
 pub use facts::{decode_facts, encode_facts};
 pub(crate) use forward::{forwarded_outcome, forwarded_verdict};

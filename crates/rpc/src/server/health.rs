@@ -10,26 +10,43 @@ use tonic_health::server::{HealthReporter, HealthService};
 /// Says whether the node takes requests. Cheap to clone; all clones are one switch.
 #[derive(Debug, Clone)]
 pub struct Health {
-    ready: Arc<watch::Sender<bool>>,
+    state: Arc<watch::Sender<State>>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct State {
+    ready: bool,
+    /// Final: a stopping server is not ready again, whoever says so.
+    stopping: bool,
+}
+
+impl State {
+    fn is_serving(self) -> bool {
+        self.ready && !self.stopping
+    }
 }
 
 impl Default for Health {
     fn default() -> Self {
         Self {
-            ready: Arc::new(watch::Sender::new(false)),
+            state: Arc::new(watch::Sender::new(State::default())),
         }
     }
 }
 
 impl Health {
-    /// SERVING from now on, or NOT_SERVING.
+    /// SERVING from now on, or NOT_SERVING. A server that was asked to stop says NOT_SERVING in any case.
     pub fn set_ready(&self, ready: bool) {
-        self.ready.send_replace(ready);
+        self.state.send_modify(|state| state.ready = ready);
     }
 
     /// Whether it says SERVING.
     pub fn is_ready(&self) -> bool {
-        *self.ready.borrow()
+        self.state.borrow().is_serving()
+    }
+
+    pub(super) fn stop(&self) {
+        self.state.send_modify(|state| state.stopping = true);
     }
 
     pub(super) fn service(
@@ -39,7 +56,7 @@ impl Health {
         let reporter = HealthReporter::new();
         let service = HealthService::from_health_reporter(reporter.clone());
         let follower = Follower {
-            ready: self.ready.subscribe(),
+            state: self.state.subscribe(),
             reporter,
             services,
         };
@@ -49,7 +66,7 @@ impl Health {
 
 /// Carries the switch over to the health service.
 pub(super) struct Follower {
-    ready: watch::Receiver<bool>,
+    state: watch::Receiver<State>,
     reporter: HealthReporter,
     services: Vec<&'static str>,
 }
@@ -57,7 +74,7 @@ pub(super) struct Follower {
 impl Follower {
     /// Sets what was never asked for yet, so that nobody is told SERVING too early.
     pub(super) async fn report(&mut self) {
-        let status = if *self.ready.borrow_and_update() {
+        let status = if self.state.borrow_and_update().is_serving() {
             ServingStatus::Serving
         } else {
             ServingStatus::NotServing
@@ -69,7 +86,7 @@ impl Follower {
 
     /// Never ends while the switch exists.
     pub(super) async fn follow(mut self) {
-        while self.ready.changed().await.is_ok() {
+        while self.state.changed().await.is_ok() {
             self.report().await;
         }
     }

@@ -165,7 +165,7 @@ impl ServerBuilder {
         let (stop, stopping) = oneshot::channel();
         let signal = async {
             shutdown.await;
-            self.health.set_ready(false);
+            self.health.stop();
             // The receiver lives as long as this future does.
             let _ = stop.send(());
         };

@@ -1,0 +1,321 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dynamokv_coordinator::Error;
+use dynamokv_rpc::pb::{self, kv_client::KvClient};
+use dynamokv_rpc::{ServerBuilder, ServerConfig};
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+
+use crate::fakes::{FakeKv, NODE};
+use crate::running::{Running, soon};
+
+const VALUE_BYTES_MAX: usize = 1000;
+
+async fn server() -> (KvClient<Channel>, Arc<FakeKv>, Running) {
+    let fake = Arc::new(FakeKv::default());
+    let config = ServerConfig {
+        value_bytes_max: VALUE_BYTES_MAX,
+        ..ServerConfig::default()
+    };
+    let server = Running::start(ServerBuilder::new(config).kv(Arc::clone(&fake))).await;
+    (KvClient::new(server.channel()), fake, server)
+}
+
+fn put(key: &str, value: &str, context: &Bytes) -> pb::PutRequest {
+    pb::PutRequest {
+        key: key.to_owned().into(),
+        value: value.to_owned().into(),
+        context: context.clone(),
+        ..Default::default()
+    }
+}
+
+fn get(key: &str) -> pb::GetRequest {
+    pb::GetRequest {
+        key: key.to_owned().into(),
+        ..Default::default()
+    }
+}
+
+fn bodies(values: &[pb::Value]) -> Vec<&[u8]> {
+    values.iter().map(|value| value.value.as_ref()).collect()
+}
+
+#[track_caller]
+fn refused(result: Result<impl std::fmt::Debug, Status>, code: Code, words: &[&str]) {
+    let status = result.unwrap_err();
+    assert_eq!(status.code(), code, "{status:?}");
+    for word in words {
+        assert!(
+            status.message().contains(word),
+            "{word:?} is not in {:?}",
+            status.message()
+        );
+    }
+}
+
+#[tokio::test]
+async fn values_are_written_read_merged_and_deleted_with_contexts() {
+    let (mut client, _, _server) = server().await;
+    let nothing = Bytes::new();
+    for value in ["milk", "eggs"] {
+        client.put(put("cart", value, &nothing)).await.unwrap();
+    }
+    let both = client.get(get("cart")).await.unwrap().into_inner();
+    assert_eq!(
+        (bodies(&both.values), both.siblings),
+        (vec![b"milk".as_slice(), b"eggs"], 2)
+    );
+    assert_eq!(both.values[0].clock, format!("{NODE}.1@1"));
+    assert_eq!(both.values[0].time_ms, 1_000);
+    assert_eq!(both.coordinator, NODE.to_string());
+    let kinds: Vec<_> = both.answers.iter().map(pb::Answer::kind).collect();
+    assert_eq!(
+        kinds,
+        [
+            pb::AnswerKind::Replica,
+            pb::AnswerKind::Holder,
+            pb::AnswerKind::Failed
+        ]
+    );
+    assert_eq!(
+        (
+            both.answers[1].stands_for.as_str(),
+            both.answers[2].reason.as_str()
+        ),
+        ("0000000000000009", "asleep")
+    );
+
+    let merged = pb::PutRequest {
+        content_type: Some("text/plain".to_owned()),
+        return_values: true,
+        ..put("cart", "milk and eggs", &both.context)
+    };
+    let merged = client.put(merged).await.unwrap().into_inner();
+    assert_eq!(
+        (bodies(&merged.values), merged.siblings),
+        (vec![b"milk and eggs".as_slice()], 1)
+    );
+    assert_eq!(merged.values[0].content_type.as_deref(), Some("text/plain"));
+
+    let delete = pb::DeleteRequest {
+        key: "cart".into(),
+        context: merged.context,
+        ..Default::default()
+    };
+    let deleted = client.delete(delete).await.unwrap().into_inner();
+    let gone = client.get(get("cart")).await.unwrap().into_inner();
+    assert_eq!((gone.values.len(), gone.siblings), (0, 1));
+    assert!(!gone.context.is_empty() && !deleted.context.is_empty());
+}
+
+#[tokio::test]
+async fn a_key_that_was_never_written_is_no_error() {
+    let (mut client, _, _server) = server().await;
+    let reply = client.get(get("nothing")).await.unwrap().into_inner();
+    assert!(reply.values.is_empty() && reply.context.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_request_is_named_with_its_limit() {
+    let (mut client, fake, _server) = server().await;
+    let invalid = Code::InvalidArgument;
+    let nothing = Bytes::new();
+    refused(
+        client.get(get("")).await,
+        invalid,
+        &["key of 0 bytes", "65536"],
+    );
+    refused(
+        client.get(get(&"k".repeat(65_537))).await,
+        invalid,
+        &["key of 65537 bytes", "65536"],
+    );
+    let oversized = "v".repeat(VALUE_BYTES_MAX + 1);
+    refused(
+        client.put(put("k", &oversized, &nothing)).await,
+        invalid,
+        &["value of 1001 bytes", "1000"],
+    );
+    let keyspace = pb::GetRequest {
+        keyspace: "No Such".to_owned(),
+        ..get("k")
+    };
+    refused(
+        client.get(keyspace).await,
+        invalid,
+        &["keyspace", "No Such", "a-z"],
+    );
+    let mode = pb::GetRequest {
+        mode: 9,
+        ..get("k")
+    };
+    refused(client.get(mode).await, invalid, &["mode", "9"]);
+    let delete = pb::DeleteRequest {
+        key: "k".into(),
+        ..Default::default()
+    };
+    refused(client.delete(delete).await, invalid, &["context", "read"]);
+    assert_eq!(
+        fake.options.lock().len(),
+        1,
+        "only the delete without a context got that far"
+    );
+    client
+        .put(put("k", &oversized[1..], &nothing))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_message_beyond_all_bounds_is_not_read() {
+    let (mut client, fake, _server) = server().await;
+    let result = soon(client.put(put("k", &"v".repeat(1_000_000), &Bytes::new()))).await;
+    refused(result, Code::OutOfRange, &[]);
+    assert!(fake.options.lock().is_empty());
+}
+
+#[tokio::test]
+async fn a_damaged_context_and_that_of_another_key_are_told_apart() {
+    let (mut client, _, _server) = server().await;
+    let context = client
+        .put(put("mine", "v", &Bytes::new()))
+        .await
+        .unwrap()
+        .into_inner()
+        .context;
+    let mut damaged = context.to_vec();
+    *damaged.last_mut().unwrap() ^= 1;
+    let invalid = Code::InvalidArgument;
+    refused(
+        client.put(put("mine", "v", &damaged.into())).await,
+        invalid,
+        &["context: ", "damaged"],
+    );
+    refused(
+        client.put(put("mine", "v", &context.slice(..5))).await,
+        invalid,
+        &["context: "],
+    );
+    refused(
+        client
+            .put(put("mine", "v", &Bytes::from_static(b"\xff")))
+            .await,
+        invalid,
+        &["context: "],
+    );
+    refused(
+        client.put(put("other", "v", &context)).await,
+        invalid,
+        &["context: ", "another key"],
+    );
+    let elsewhere = pb::PutRequest {
+        keyspace: "elsewhere".to_owned(),
+        ..put("mine", "v", &context)
+    };
+    refused(
+        client.put(elsewhere).await,
+        invalid,
+        &["context: ", "keyspace"],
+    );
+    client.put(put("mine", "v", &context)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_failed_operation_has_the_code_of_what_it_means() {
+    let (mut client, fake, _server) = server().await;
+    let answers = Vec::new();
+    let table = [
+        (
+            Error::Quorum {
+                field: "r",
+                value: 9,
+                limit: 3,
+            },
+            Code::InvalidArgument,
+            "r is 9, but must be 1..=3",
+        ),
+        (
+            Error::Unreadable {
+                needed: 2,
+                answers: answers.clone(),
+            },
+            Code::Unavailable,
+            "2 answers",
+        ),
+        (
+            Error::Unknown { needed: 2, answers },
+            Code::Unknown,
+            "read before retrying",
+        ),
+        (
+            Error::Overloaded { limit: 5 },
+            Code::ResourceExhausted,
+            "back off",
+        ),
+        (
+            dynamokv_storage::Error::Closed.into(),
+            Code::Internal,
+            "closed",
+        ),
+    ];
+    for (error, code, words) in table {
+        *fake.fail.lock() = Some(error);
+        refused(client.get(get("k")).await, code, &[words]);
+    }
+}
+
+#[tokio::test]
+async fn the_settings_of_a_request_reach_the_coordinator() {
+    let (mut client, fake, _server) = server().await;
+    let request = pb::GetRequest {
+        r: Some(3),
+        mode: 2,
+        timeout_ms: Some(250),
+        ..get("k")
+    };
+    client.get(request).await.unwrap();
+    client.get(get("k")).await.unwrap();
+    let seen = fake.options.lock().clone();
+    assert_eq!(
+        (seen[0].quorum, seen[0].timeout),
+        (Some(3), Some(Duration::from_millis(250)))
+    );
+    assert_eq!(seen[0].mode, dynamokv_coordinator::QuorumMode::Strict);
+    assert_eq!(seen[1], Default::default());
+}
+
+#[tokio::test]
+async fn the_deadline_of_a_call_bounds_the_operation_with_time_left_to_answer() {
+    let (client, fake, _server) = server().await;
+    let with = |timeout_ms, deadline: Duration| {
+        let mut request = Request::new(pb::GetRequest {
+            timeout_ms,
+            ..get("k")
+        });
+        request.set_timeout(deadline);
+        let mut client = client.clone();
+        let fake = Arc::clone(&fake);
+        async move {
+            client.get(request).await.unwrap();
+            fake.options.lock().pop().unwrap().timeout.unwrap()
+        }
+    };
+    let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
+    assert_eq!(
+        with(None, 10 * second).await,
+        10 * second - Duration::from_millis(50)
+    );
+    assert_eq!(
+        with(Some(20_000), 10 * second).await,
+        10 * second - Duration::from_millis(50)
+    );
+    assert_eq!(with(Some(5_000), 10 * second).await, 5 * second);
+    assert_eq!(
+        with(None, 60 * minute).await,
+        minute,
+        "a careless deadline is not an error"
+    );
+}

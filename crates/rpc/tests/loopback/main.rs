@@ -1,0 +1,11 @@
+//! Servers and clients over loopback, with small fakes behind the servers.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod admin;
+mod fakes;
+mod kv;
+mod peers;
+mod raw;
+mod running;
+mod serving;
