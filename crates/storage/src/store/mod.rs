@@ -225,6 +225,21 @@ impl ObjectStore {
         let _all = self.stripes.lock_all();
         // From here on, until it is done: no dot on the old positions.
         self.dots_in_doubt.store(true, Ordering::Release);
+        self.begin_incarnation()
+    }
+
+    /// Voids the positions if that is still due; of many writers that find it due, one does it.
+    fn resolve_doubt(&self) -> Result<()> {
+        let _all = self.stripes.lock_all();
+        if self.dots_in_doubt.load(Ordering::Acquire) {
+            self.begin_incarnation()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Every stripe is locked.
+    fn begin_incarnation(&self) -> Result<()> {
         self.refuse_if_closed()?;
         let next = self.incarnation.load(Ordering::Acquire) + 1;
         let mut batch = Batch::new();

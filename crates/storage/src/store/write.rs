@@ -228,7 +228,7 @@ impl ObjectStore {
                 return Ok(lock);
             }
             drop(lock);
-            self.void_positions()?;
+            self.resolve_doubt()?;
         }
     }
 

@@ -155,7 +155,8 @@ impl Drop for GroupSync {
             let _ = worker.join();
         }
         // Whoever still waits learns that the store is gone.
-        self.shared.queue.lock().waiters.clear();
+        let waiters = std::mem::take(&mut self.shared.queue.lock().waiters);
+        drop(waiters);
     }
 }
 
@@ -280,7 +281,8 @@ impl Shared {
 impl Durability {
     fn interval(self) -> Option<Duration> {
         match self {
-            Self::Interval(interval) => Some(interval),
+            // A shorter one would keep the thread spinning.
+            Self::Interval(interval) => Some(interval.max(Duration::from_millis(1))),
             Self::Sync | Self::Os => None,
         }
     }

@@ -129,13 +129,13 @@ fn the_thread_shares_a_sync_among_all_who_came_during_the_last_one() {
     let (gate, engine) = GatedEngine::new();
     let sync = GroupSync::new(Arc::new(engine), Durability::Sync, SyncMode::Thread).unwrap();
     let first = sync.settled(write(&sync).unwrap());
-    gate.started.recv().unwrap(); // The first sync runs and does not end yet.
+    gate.sync_begins(); // The first sync runs and does not end yet.
     let during: Vec<SyncWait> = (0..50)
         .map(|_| sync.settled(write(&sync).unwrap()))
         .collect();
     gate.go.send(()).unwrap();
     block_on(first).unwrap();
-    gate.started.recv().unwrap();
+    gate.sync_begins();
     gate.go.send(()).unwrap();
     for wait in during {
         block_on(wait).unwrap();
@@ -151,12 +151,12 @@ fn a_write_that_came_during_a_sync_is_not_covered_by_it() {
     let (gate, engine) = GatedEngine::new();
     let sync = GroupSync::new(Arc::new(engine), Durability::Sync, SyncMode::Thread).unwrap();
     let first = sync.settled(write(&sync).unwrap());
-    gate.started.recv().unwrap();
+    gate.sync_begins();
     let mut second = sync.settled(write(&sync).unwrap());
     gate.go.send(()).unwrap();
     block_on(first).unwrap();
     assert!(poll(&mut second).is_none());
-    gate.started.recv().unwrap();
+    gate.sync_begins();
     gate.go.send(()).unwrap();
     block_on(second).unwrap();
 }
@@ -167,7 +167,7 @@ fn an_interval_syncs_without_anybody_waiting() {
     let durability = Durability::Interval(Duration::from_millis(1));
     let sync = GroupSync::new(Arc::new(engine), durability, SyncMode::Thread).unwrap();
     write(&sync).unwrap();
-    gate.started.recv().unwrap(); // Comes by itself, or the test hangs.
+    gate.sync_begins(); // Comes by itself.
     gate.go.send(()).unwrap();
 }
 
@@ -237,6 +237,13 @@ struct GatedEngine {
 struct Gate {
     started: mpsc::Receiver<()>,
     go: mpsc::Sender<()>,
+}
+
+impl Gate {
+    fn sync_begins(&self) {
+        let begun = self.started.recv_timeout(Duration::from_secs(20));
+        begun.expect("a sync begins");
+    }
 }
 
 impl GatedEngine {

@@ -311,6 +311,23 @@ fn an_own_dot_that_a_peer_knows_and_this_node_does_not_takes_a_fresh_epoch() {
 }
 
 #[test]
+fn an_unknown_own_dot_of_another_epoch_voids_the_position_too() {
+    let store = open(&disk());
+    let nothing = CausalContext::new();
+    let first = put(&store, &key("k"), "x", &nothing).unwrap();
+    let second = put(&store, &key("k"), "y", &nothing).unwrap();
+    assert_eq!(first.dot.actor, second.dot.actor);
+    let other_life = Dot::new(ActorId::new(NODE, Epoch(u64::MAX)), 1);
+    let delta = State::delta(other_life, value("forgotten"), &nothing);
+    store.join(&key("k"), &delta, |_| {}).unwrap();
+    let third = put(&store, &key("k"), "z", &nothing).unwrap();
+    assert!(![first.dot.actor, other_life.actor].contains(&third.dot.actor));
+    store.join(&key("k"), &delta, |_| {}).unwrap();
+    let fourth = put(&store, &key("k"), "z", &nothing).unwrap();
+    assert_eq!(fourth.dot.actor, third.dot.actor, "it is known by now");
+}
+
+#[test]
 fn writers_to_one_key_get_distinct_dots_and_lose_nothing() {
     let store = open(&disk());
     let dots: Vec<Dot> = std::thread::scope(|scope| {
