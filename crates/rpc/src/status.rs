@@ -7,7 +7,7 @@ use crate::{AdminError, Error};
 
 /// The status of a failed read or write. UNKNOWN is meant literally: the write may be applied.
 pub(crate) fn of_operation(error: &dynamokv_coordinator::Error) -> Status {
-    Status::new(code_of(error.kind()), error.to_string())
+    status(code_of(error.kind()), error.to_string())
 }
 
 pub(crate) fn of_storage(error: dynamokv_storage::Error) -> Status {
@@ -21,13 +21,25 @@ pub(crate) fn of_admin(error: &AdminError) -> Status {
         AdminError::Unavailable(_) => Code::Unavailable,
         AdminError::Failed(_) => Code::Internal,
     };
-    Status::new(code, error.to_string())
+    status(code, error.to_string())
 }
 
 /// The status of a request that could not be read.
 pub(crate) fn of_message(error: &Error) -> Status {
-    Status::invalid_argument(error.to_string())
+    status(Code::InvalidArgument, error.to_string())
 }
+
+/// Messages travel in a header, whose size is bounded: a longer one would break the connection.
+fn status(code: Code, mut message: String) -> Status {
+    if message.len() > MESSAGE_BYTES_MAX {
+        let end = (0..=MESSAGE_BYTES_MAX).rfind(|at| message.is_char_boundary(*at));
+        message.truncate(end.unwrap_or_default());
+        message.push_str("...");
+    }
+    Status::new(code, message)
+}
+
+const MESSAGE_BYTES_MAX: usize = 2048;
 
 fn code_of(kind: ErrorKind) -> Code {
     match kind {
@@ -59,5 +71,12 @@ mod tests {
         for (kind, code) in table {
             assert_eq!(code_of(kind), code, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn a_message_of_any_length_fits_a_header() {
+        let long = AdminError::Failed("é".repeat(1_000_000));
+        let message = of_admin(&long).message().to_owned();
+        assert!(message.len() <= MESSAGE_BYTES_MAX + 3 && message.ends_with("é..."));
     }
 }

@@ -12,7 +12,7 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 use crate::fakes::{Barrier, FakeAdmin, FakeKv, FakePeer};
-use crate::running::{Running, soon};
+use crate::running::{PATIENCE, Running, soon};
 
 fn get() -> pb::GetRequest {
     pb::GetRequest {
@@ -156,10 +156,14 @@ async fn a_connection_too_many_is_closed() {
 #[tokio::test]
 async fn a_clean_stop_lets_requests_end_and_says_not_serving() {
     let fake = stuck();
-    let mut server =
-        Running::start(ServerBuilder::new(ServerConfig::default()).kv(Arc::clone(&fake))).await;
+    let config = ServerConfig {
+        stop_grace: 10 * PATIENCE,
+        ..ServerConfig::default()
+    };
+    let mut server = Running::start(ServerBuilder::new(config).kv(Arc::clone(&fake))).await;
     server.health.set_ready(true);
-    let mut client = KvClient::new(server.channel());
+    let idle = KvClient::new(server.channel());
+    let mut client = idle.clone();
     let waiting = tokio::spawn(async move { client.get(get()).await });
     soon(fake.barrier.wait_for_arrival()).await;
     let health = server.health.clone();
@@ -174,7 +178,10 @@ async fn a_clean_stop_lets_requests_end_and_says_not_serving() {
     assert!(!health.is_ready(), "a stop is final");
     fake.barrier.let_go_on(1);
     soon(waiting).await.unwrap().expect("it was under way");
-    soon(server.stopped()).await.unwrap();
+    soon(server.stopped())
+        .await
+        .expect("an idle connection does not hold it up");
+    drop(idle);
 }
 
 #[tokio::test]

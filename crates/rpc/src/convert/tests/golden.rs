@@ -1,0 +1,141 @@
+//! Nodes of different releases talk to each other, and facts are kept on disk: these bytes never change.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dynamokv_coordinator::{Fence, Forwarded, Options, PutRequest, QuorumMode, ReplicaWrite};
+use dynamokv_gossip::{
+    Ack, ClusterFacts, Delta, Header, Message as Gossip, News, Profile, Status, Versioned,
+};
+use dynamokv_ring::{Member, NodeId};
+use dynamokv_storage::{ObjectKey, State, Value};
+use dynamokv_vclock::{ActorId, CausalContext, Dot, Epoch, HybridTime};
+use prost::Message;
+
+use crate::pb;
+
+fn hex(message: &impl Message) -> String {
+    message
+        .encode_to_vec()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+fn sample_fence() -> Fence {
+    Fence {
+        cluster: 0x0102,
+        number: 3,
+        fingerprint: 0x0405,
+        seen: 6,
+    }
+}
+
+fn sample_state() -> State {
+    let value = Value {
+        content_type: Some("t".into()),
+        ..Value::new(HybridTime(9), "v")
+    };
+    State::delta(
+        Dot::new(ActorId::new(1, Epoch(2)), 1),
+        value,
+        &CausalContext::new(),
+    )
+}
+
+#[test]
+fn replica_write() {
+    let write = ReplicaWrite {
+        fence: sample_fence(),
+        key: ObjectKey::new("default", "k").unwrap(),
+        delta: Arc::new(sample_state()),
+        hint_for: Some(NodeId(5)),
+    };
+    assert_eq!(
+        hex(&pb::InternalPutRequest::from(&write)),
+        concat!(
+            "0a1609020100000000000010031905040000000000002006120c0a0764656661756c7412016b1a10",
+            "31010102010001010201030901740176210500000000000000",
+        )
+    );
+}
+
+#[test]
+fn forwarded_put() {
+    let forwarded = Forwarded {
+        fence: sample_fence(),
+        put: PutRequest {
+            key: ObjectKey::new("default", "k").unwrap(),
+            value: Some("v".into()),
+            content_type: None,
+            context: sample_state().context().clone(),
+            return_values: true,
+            options: Options {
+                quorum: Some(2),
+                mode: QuorumMode::Strict,
+                timeout: Some(Duration::from_millis(1)),
+            },
+        },
+    };
+    assert_eq!(
+        hex(&pb::ForwardPutRequest::from(forwarded)),
+        concat!(
+            "0a1609020100000000000010031905040000000000002006120c0a0764656661756c7412016b1a01",
+            "762a0621010102010030013802400248e807",
+        )
+    );
+}
+
+#[test]
+fn gossip_ack() {
+    let header = Header {
+        format: 1,
+        cluster_name: "c".to_owned(),
+        cluster_id: Some(2),
+        from: NodeId(3),
+        generation: 4,
+        address: "a:1".to_owned(),
+        process: 5,
+    };
+    let profile = Profile {
+        name: "n".to_owned(),
+        address: "a:1".to_owned(),
+        zone: "z".into(),
+        weight: Member::ORDINARY_WEIGHT,
+        status: Status::Up,
+    };
+    let kv = vec![(
+        "k".to_owned(),
+        Versioned {
+            value: "v".to_owned(),
+            version: 7,
+        },
+    )];
+    let news = News::Writes {
+        since: 1,
+        upto: 7,
+        profile: Some((profile, 6)),
+        kv,
+    };
+    let deltas = vec![Delta {
+        id: NodeId(3),
+        generation: 4,
+        heartbeat: 8,
+        news,
+    }];
+    let facts = ClusterFacts::found(2, "c", 8, 3, Member::new(NodeId(3))).unwrap();
+    let ack = Gossip::Ack(Ack {
+        header,
+        deltas,
+        facts: Some(facts),
+    });
+    assert_eq!(
+        hex(&pb::GossipMessage::from(ack)),
+        concat!(
+            "0a27080112016319020000000000000021030000000000000028043203613a313905000000000000",
+            "0022530a30090300000000000000100418082221080110071a0f0a016e1203613a311a017a206428",
+            "0220062a080a016b1201761807121f0902000000000000001201631808220f10031a0b0903000000",
+            "000000001064",
+        )
+    );
+}

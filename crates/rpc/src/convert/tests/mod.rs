@@ -1,0 +1,231 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod golden;
+mod strategies;
+
+use std::sync::Arc;
+
+use dynamokv_coordinator::{
+    Error as PutError, ErrorKind, Fence, Forwarded, PutReply, ReplicaError, ReplicaRead,
+    ReplicaState, ReplicaWrite,
+};
+use dynamokv_gossip::{Ack, ClusterFacts, Message as Gossip, SynAck};
+use dynamokv_handoff::{Entry, HintRequest, Page, RangeRequest};
+use dynamokv_ring::{Member, NodeId, PartitionId};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use prost::Message;
+
+use self::strategies::*;
+use super::*;
+use crate::pb;
+
+/// To bytes and back, as a message travels.
+fn travel<M: Message + Default>(message: &M) -> M {
+    M::decode(message.encode_to_vec().as_slice()).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn replica_requests_and_copies_travel_unchanged(
+        fence in fence(), key in key(), state in state(), hint_for in option::of(node()), flag in any::<bool>(),
+    ) {
+        let write = ReplicaWrite { fence, key: key.clone(), delta: Arc::new(state.clone()), hint_for };
+        prop_assert_eq!(ReplicaWrite::try_from(travel(&pb::InternalPutRequest::from(&write))), Ok(write));
+        let read = ReplicaRead { fence, key, as_fallback: flag };
+        prop_assert_eq!(ReplicaRead::try_from(travel(&pb::InternalGetRequest::from(&read))), Ok(read));
+        let copy = ReplicaState { state, marked: flag };
+        prop_assert_eq!(ReplicaState::try_from(travel(&pb::ReplicaState::from(&copy))), Ok(copy));
+    }
+
+    #[test]
+    fn failures_of_replicas_travel_unchanged(error in replica_error()) {
+        prop_assert_eq!(ReplicaError::from(travel(&pb::ReplicaFailure::from(error.clone()))), error);
+    }
+
+    #[test]
+    fn forwarded_writes_and_replies_travel_unchanged(forwarded in forwarded(), reply in put_reply()) {
+        let sent = pb::ForwardPutRequest::from(forwarded.clone());
+        prop_assert_eq!(Forwarded::try_from(travel(&sent)), Ok(forwarded));
+        prop_assert_eq!(PutReply::try_from(travel(&pb::ForwardedReply::from(&reply))), Ok(reply));
+    }
+
+    #[test]
+    fn handed_over_objects_and_questions_for_them_travel_unchanged(
+        fence in fence(), page in page(), after in option::of(key()), number in any::<u32>(), limit in any::<u32>(),
+    ) {
+        let sent = pb::SendHintsRequest::from((fence, page.entries.as_slice()));
+        prop_assert_eq!(travel(&sent).try_into(), Ok((fence, page.entries.clone())));
+        let sent = pb::ObjectPageResponse::from(Ok(page.clone()));
+        prop_assert_eq!(Page::try_from(travel(&sent)), Ok(page));
+        let limit = limit as usize;
+        let hints = HintRequest { target: NodeId(number.into()), after: after.clone(), limit };
+        prop_assert_eq!(travel(&pb::FetchHintsRequest::from((fence, &hints))).try_into(), Ok((fence, hints)));
+        let range = RangeRequest { partition: PartitionId(number), after, bytes_max: limit };
+        prop_assert_eq!(travel(&pb::FetchRangeRequest::from((fence, &range))).try_into(), Ok((fence, range)));
+    }
+
+    #[test]
+    fn gossip_travels_unchanged_and_within_its_estimated_size(message in gossip()) {
+        let sent = pb::GossipMessage::from(message.clone());
+        let facts = match &message {
+            Gossip::SynAck(SynAck { facts, .. }) | Gossip::Ack(Ack { facts, .. }) => facts.as_ref(),
+            Gossip::Syn(_) => None,
+        };
+        let beside = facts.map_or(0, |facts| pb::ClusterFacts::from(facts).encoded_len());
+        let header = pb::GossipHeader::from(message.header().clone()).encoded_len();
+        prop_assert!(sent.encoded_len() <= message.estimated_bytes() + beside + header + 64);
+        prop_assert_eq!(Gossip::try_from(travel(&sent)), Ok(message));
+    }
+
+    #[test]
+    fn an_error_of_a_forwarded_write_keeps_its_meaning(
+        to in node(), other in node(), kind in error_kind(), message in text(), refusal in refusal(),
+    ) {
+        let carried = |error| {
+            let outcome = Some(forwarded_outcome(Err(error)));
+            let sent = travel(&pb::ForwardPutResponse { outcome });
+            forwarded_verdict(to, sent.outcome).unwrap().unwrap_err()
+        };
+        let refused = matches!(carried(refusal.into()), PutError::Refused(same) if same == refusal);
+        prop_assert!(refused);
+        let relayed = PutError::Relayed { node: other, kind, message };
+        let arrived = carried(relayed.clone());
+        prop_assert_eq!((arrived.kind(), arrived.to_string()), (kind, relayed.to_string()));
+        let PutError::Relayed { node, kind, .. } = carried(PutError::Overloaded { limit: 7 }) else {
+            return Err(TestCaseError::fail("not relayed"));
+        };
+        prop_assert_eq!((node, kind), (to, ErrorKind::Overloaded));
+    }
+
+    #[test]
+    fn whatever_arrives_is_refused_with_an_error_or_taken_as_it_was_meant(
+        mut bytes in prop_oneof![
+            vec(any::<u8>(), 0..64),
+            forwarded().prop_map(|forwarded| pb::ForwardPutRequest::from(forwarded).encode_to_vec()),
+            (fence(), page()).prop_map(|(fence, page)| {
+                pb::SendHintsRequest::from((fence, page.entries.as_slice())).encode_to_vec()
+            }),
+            gossip().prop_map(|message| pb::GossipMessage::from(message).encode_to_vec()),
+            facts().prop_map(|facts| encode_facts(&facts).to_vec()),
+        ],
+        damage in option::of((any::<prop::sample::Index>(), any::<u8>())),
+        cut in option::of(any::<prop::sample::Index>()),
+    ) {
+        if let (Some((at, byte)), false) = (damage, bytes.is_empty()) {
+            *at.get_mut(&mut bytes) = byte;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len() + 1));
+        }
+        stable::<pb::ForwardPutRequest, Forwarded>(&bytes, |forwarded| forwarded.clone().into())?;
+        stable::<pb::ForwardedReply, PutReply>(&bytes, |taken| taken.into())?;
+        stable::<pb::InternalPutRequest, ReplicaWrite>(&bytes, |taken| taken.into())?;
+        stable::<pb::InternalGetRequest, ReplicaRead>(&bytes, |taken| taken.into())?;
+        stable::<pb::ReplicaState, ReplicaState>(&bytes, |taken| taken.into())?;
+        stable::<pb::SendHintsRequest, (Fence, Vec<Entry>)>(&bytes, |(fence, entries)| (*fence, entries.as_slice()).into())?;
+        stable::<pb::FetchHintsRequest, (Fence, HintRequest)>(&bytes, |(fence, request)| (*fence, request).into())?;
+        stable::<pb::FetchRangeRequest, (Fence, RangeRequest)>(&bytes, |(fence, request)| (*fence, request).into())?;
+        stable::<pb::ObjectPage, Page>(&bytes, |taken| taken.into())?;
+        stable::<pb::GossipMessage, Gossip>(&bytes, |message| message.clone().into())?;
+        stable::<pb::ClusterFacts, ClusterFacts>(&bytes, |taken| taken.into())?;
+        if let Ok(facts) = decode_facts(&bytes) {
+            prop_assert!(facts.validate().is_ok());
+        }
+        if let Ok(response) = pb::ForwardPutResponse::decode(bytes.as_slice()) {
+            let _ = forwarded_verdict(NodeId(1), response.outcome);
+        }
+    }
+}
+
+/// What was accepted is the same after another journey.
+fn stable<M, T>(bytes: &[u8], write: impl Fn(&T) -> M) -> Result<(), TestCaseError>
+where
+    M: Message + Default,
+    T: TryFrom<M, Error = Error> + PartialEq + std::fmt::Debug,
+{
+    if let Ok(taken) = M::decode(bytes)
+        .map_err(drop)
+        .and_then(|message| T::try_from(message).map_err(drop))
+    {
+        prop_assert_eq!(T::try_from(travel(&write(&taken))), Ok(taken));
+    }
+    Ok(())
+}
+
+#[test]
+fn facts_are_kept_as_bytes_and_contradictory_ones_are_not_taken_back() {
+    let facts = ClusterFacts::found(7, "demo", 64, 3, Member::new(NodeId(1))).unwrap();
+    assert_eq!(decode_facts(&encode_facts(&facts)), Ok(facts.clone()));
+    let contradictory = ClusterFacts {
+        cluster_id: 0,
+        ..facts
+    };
+    let error = decode_facts(&encode_facts(&contradictory)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "facts: unusable cluster facts: cluster_id is zero"
+    );
+    assert!(matches!(
+        decode_facts(b"\xff"),
+        Err(Error::Malformed {
+            message: "ClusterFacts",
+            ..
+        })
+    ));
+    assert_eq!(
+        decode_facts(b"").unwrap_err().to_string(),
+        "facts.current: missing"
+    );
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let named = |error: Error| error.to_string();
+    let fence = Some(
+        Fence {
+            cluster: 1,
+            number: 2,
+            fingerprint: 3,
+            seen: 4,
+        }
+        .into(),
+    );
+    let message = pb::InternalGetRequest::default();
+    assert_eq!(
+        ReplicaRead::try_from(message).map_err(named),
+        Err("fence: missing".to_owned())
+    );
+    let message = pb::InternalGetRequest {
+        fence,
+        ..Default::default()
+    };
+    assert_eq!(
+        ReplicaRead::try_from(message).map_err(named),
+        Err("key: missing".to_owned())
+    );
+    let message = pb::GossipMessage::default();
+    assert_eq!(
+        Gossip::try_from(message).map_err(named),
+        Err("gossip.header: missing".to_owned())
+    );
+    assert_eq!(
+        mode_from(9).map_err(named),
+        Err("mode: 9 is not known, use 1 (sloppy) or 2 (strict)".to_owned())
+    );
+}
+
+#[test]
+fn an_error_kind_of_a_later_release_promises_nothing() {
+    let error = pb::ForwardedError {
+        kind: 99,
+        message: "new".to_owned(),
+        node: None,
+    };
+    let outcome = Some(pb::forward_put_response::Outcome::Error(error));
+    let verdict = forwarded_verdict(NodeId(1), outcome).unwrap();
+    assert_eq!(verdict.unwrap_err().kind(), ErrorKind::Unknown);
+}

@@ -1,0 +1,340 @@
+//! Arbitrary values of everything that travels.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use dynamokv_coordinator::{
+    Answer, AnswerKind, ErrorKind, Fence, Forwarded, Options, PutReply, PutRequest, QuorumMode,
+    Refusal, ReplicaError,
+};
+use dynamokv_gossip::{
+    Ack, Change, ClusterFacts, Delta, Digest, FactsDigest, Header, IdSpan, Message as Gossip, News,
+    Profile, Status, Syn, SynAck, Target, Versioned,
+};
+use dynamokv_handoff::{Entry, Page};
+use dynamokv_ring::{Member, NodeId};
+use dynamokv_storage::{ObjectKey, State, Value};
+use dynamokv_vclock::{ActorId, CausalContext, Dot, Epoch, HybridTime};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+pub(super) fn node() -> impl Strategy<Value = NodeId> {
+    any::<u64>().prop_map(NodeId)
+}
+
+pub(super) fn text() -> impl Strategy<Value = String> {
+    "[a-zé ]{0,8}"
+}
+
+pub(super) fn blob() -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..24).prop_map(Bytes::from)
+}
+
+pub(super) fn key() -> impl Strategy<Value = ObjectKey> {
+    ("[a-z0-9_-]{1,8}", vec(any::<u8>(), 1..24))
+        .prop_map(|(keyspace, key)| ObjectKey::new(&keyspace, key).unwrap())
+}
+
+pub(super) fn dot() -> impl Strategy<Value = Dot> {
+    (1..4u64, 1..3u64, 1..5u64)
+        .prop_map(|(node, epoch, counter)| Dot::new(ActorId::new(node, Epoch(epoch)), counter))
+}
+
+pub(super) fn context() -> impl Strategy<Value = CausalContext> {
+    vec(dot(), 0..8).prop_map(CausalContext::from_iter)
+}
+
+pub(super) fn value() -> impl Strategy<Value = Value> {
+    (any::<u64>(), option::of(blob()), option::of(text())).prop_map(|(time, body, content_type)| {
+        Value {
+            time: HybridTime(time),
+            body,
+            content_type: content_type.map(Into::into),
+        }
+    })
+}
+
+pub(super) fn state() -> impl Strategy<Value = State> {
+    vec((dot(), value(), context()), 0..4).prop_map(|writes| {
+        let mut state = State::new();
+        for (dot, value, context) in writes {
+            if !state.context().covers(&dot) && !context.covers(&dot) {
+                state.join(State::delta(dot, value, &context));
+            }
+        }
+        state
+    })
+}
+
+pub(super) fn fence() -> impl Strategy<Value = Fence> {
+    any::<[u64; 4]>().prop_map(|[cluster, number, fingerprint, seen]| Fence {
+        cluster,
+        number,
+        fingerprint,
+        seen,
+    })
+}
+
+pub(super) fn options() -> impl Strategy<Value = Options> {
+    let quorum = option::of(any::<u32>().prop_map(|quorum| quorum as usize));
+    let mode = prop_oneof![Just(QuorumMode::Sloppy), Just(QuorumMode::Strict)];
+    let timeout = option::of(any::<u64>().prop_map(Duration::from_micros));
+    (quorum, mode, timeout).prop_map(|(quorum, mode, timeout)| Options {
+        quorum,
+        mode,
+        timeout,
+    })
+}
+
+pub(super) fn answer() -> impl Strategy<Value = Answer> {
+    let kind = prop_oneof![
+        Just(AnswerKind::Replica),
+        node().prop_map(|stands_for| AnswerKind::Holder { stands_for }),
+        Just(AnswerKind::Fallback),
+        text().prop_map(AnswerKind::Failed),
+        Just(AnswerKind::Down),
+        Just(AnswerKind::Silent),
+    ];
+    (node(), kind).prop_map(|(node, kind)| Answer { node, kind })
+}
+
+pub(super) fn refusal() -> impl Strategy<Value = Refusal> {
+    prop_oneof![
+        any::<u64>().prop_map(|required| Refusal::StaleRing { required }),
+        Just(Refusal::NotOwner),
+        Just(Refusal::OtherCluster),
+    ]
+}
+
+pub(super) fn replica_error() -> impl Strategy<Value = ReplicaError> {
+    prop_oneof![
+        text().prop_map(ReplicaError::Unreachable),
+        text().prop_map(ReplicaError::Lost),
+        refusal().prop_map(ReplicaError::Refused),
+        text().prop_map(ReplicaError::Failed),
+    ]
+}
+
+pub(super) fn error_kind() -> impl Strategy<Value = ErrorKind> {
+    prop::sample::select(vec![
+        ErrorKind::Invalid,
+        ErrorKind::Precondition,
+        ErrorKind::NotApplied,
+        ErrorKind::Unknown,
+        ErrorKind::Overloaded,
+        ErrorKind::Damaged,
+        ErrorKind::Internal,
+    ])
+}
+
+pub(super) fn forwarded() -> impl Strategy<Value = Forwarded> {
+    (
+        fence(),
+        key(),
+        option::of(blob()),
+        option::of(text()),
+        context(),
+        any::<bool>(),
+        options(),
+    )
+        .prop_map(
+            |(fence, key, value, content_type, context, return_values, options)| Forwarded {
+                fence,
+                put: PutRequest {
+                    key,
+                    value,
+                    content_type: content_type.map(Into::into),
+                    context,
+                    return_values,
+                    options,
+                },
+            },
+        )
+}
+
+pub(super) fn put_reply() -> impl Strategy<Value = PutReply> {
+    (context(), option::of(state()), vec(answer(), 0..4), node()).prop_map(
+        |(context, state, answers, coordinator)| PutReply {
+            context,
+            state,
+            answers,
+            coordinator,
+        },
+    )
+}
+
+pub(super) fn page() -> impl Strategy<Value = Page> {
+    let entry = (key(), state()).prop_map(|(key, state)| Entry { key, state });
+    (vec(entry, 0..4), option::of(key())).prop_map(|(entries, next)| Page { entries, next })
+}
+
+pub(super) fn member() -> impl Strategy<Value = Member> {
+    (node(), 1..=u32::MAX, text()).prop_map(|(id, weight, zone)| {
+        Member::new(id)
+            .with_weight(weight.try_into().unwrap())
+            .with_zone(zone)
+    })
+}
+
+pub(super) fn target() -> impl Strategy<Value = Target> {
+    (any::<u64>(), any::<u32>(), vec(member(), 0..4)).prop_map(|(number, replicas, members)| {
+        Target {
+            number,
+            replicas: replicas as usize,
+            members,
+        }
+    })
+}
+
+/// Facts of any content, consistent or not.
+pub(super) fn facts() -> impl Strategy<Value = ClusterFacts> {
+    let change =
+        (node(), target(), vec(node(), 0..3)).prop_map(|(proposer, target, removing)| Change {
+            proposer,
+            target,
+            removing,
+        });
+    (
+        any::<u64>(),
+        text(),
+        any::<u32>(),
+        target(),
+        option::of(change),
+    )
+        .prop_map(
+            |(cluster_id, cluster_name, partitions, current, open)| ClusterFacts {
+                cluster_id,
+                cluster_name,
+                partitions,
+                current,
+                open,
+            },
+        )
+}
+
+pub(super) fn header() -> impl Strategy<Value = Header> {
+    (
+        any::<u32>(),
+        text(),
+        option::of(any::<u64>()),
+        node(),
+        any::<u64>(),
+        text(),
+        any::<u64>(),
+    )
+        .prop_map(
+            |(format, cluster_name, cluster_id, from, generation, address, process)| Header {
+                format,
+                cluster_name,
+                cluster_id,
+                from,
+                generation,
+                address,
+                process,
+            },
+        )
+}
+
+pub(super) fn digests() -> impl Strategy<Value = Vec<Digest>> {
+    let digest = (node(), any::<[u64; 3]>(), any::<bool>()).prop_map(
+        |(id, [generation, heartbeat, version], left)| Digest {
+            id,
+            generation,
+            heartbeat,
+            version,
+            left,
+        },
+    );
+    vec(digest, 0..4)
+}
+
+pub(super) fn deltas() -> impl Strategy<Value = Vec<Delta>> {
+    let profile = (
+        text(),
+        text(),
+        text(),
+        1..=u32::MAX,
+        prop::sample::select(Status::ALL.to_vec()),
+    )
+        .prop_map(|(name, address, zone, weight, status)| Profile {
+            name,
+            address,
+            zone: zone.into(),
+            weight: weight.try_into().unwrap(),
+            status,
+        });
+    let item = (text(), text(), any::<u64>())
+        .prop_map(|(key, value, version)| (key, Versioned { value, version }));
+    let news = prop_oneof![
+        any::<u64>().prop_map(|millis| News::Left {
+            remember: Duration::from_millis(millis)
+        }),
+        (
+            any::<u64>(),
+            any::<u64>(),
+            option::of((profile, any::<u64>())),
+            vec(item, 0..4)
+        )
+            .prop_map(|(since, upto, profile, kv)| News::Writes {
+                since,
+                upto,
+                profile,
+                kv
+            }),
+    ];
+    let delta =
+        (node(), any::<u64>(), any::<u64>(), news).prop_map(|(id, generation, heartbeat, news)| {
+            Delta {
+                id,
+                generation,
+                heartbeat,
+                news,
+            }
+        });
+    vec(delta, 0..4)
+}
+
+pub(super) fn gossip() -> impl Strategy<Value = Gossip> {
+    let facts_digest = || {
+        option::of(
+            (any::<u64>(), option::of(node()))
+                .prop_map(|(number, open)| FactsDigest { number, open }),
+        )
+    };
+    prop_oneof![
+        (header(), node(), node(), digests(), facts_digest()).prop_map(
+            |(header, first, last, digests, facts)| {
+                Gossip::Syn(Syn {
+                    header,
+                    span: IdSpan { first, last },
+                    digests,
+                    facts,
+                })
+            }
+        ),
+        (
+            header(),
+            digests(),
+            deltas(),
+            facts_digest(),
+            option::of(facts())
+        )
+            .prop_map(|(header, digests, deltas, facts_digest, facts)| {
+                Gossip::SynAck(SynAck {
+                    header,
+                    digests,
+                    deltas,
+                    facts_digest,
+                    facts,
+                })
+            }),
+        (header(), deltas(), option::of(facts())).prop_map(|(header, deltas, facts)| Gossip::Ack(
+            Ack {
+                header,
+                deltas,
+                facts
+            }
+        )),
+    ]
+}
