@@ -6,7 +6,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use dynamokv_gossip::{
-    ClusterFacts, Config, Error, Event, Gossip, KEY_REMOVE, Message, Refusal, Status,
+    ClusterFacts, Config, Error, Event, Gossip, KEY_CHANGE, KEY_REMOVE, Message, Refusal, Status,
 };
 use dynamokv_ring::{Member, NodeId};
 use support::{SECOND, address, events, exchange, local, machine, machine_of, syn_of};
@@ -341,4 +341,98 @@ fn a_message_from_an_earlier_life_is_ignored() {
     let mut later = machine_of(local(1, 2), &[2], now);
     assert_eq!(later.handle(now + Duration::from_millis(5), late), Ok(None));
     assert!(events(&mut later).is_empty());
+}
+
+/// Three members, and the change of a proposer that lets the newcomers in.
+fn opened(proposer: u64, newcomers: &[u64]) -> ClusterFacts {
+    let members =
+        |ids: &[u64]| -> Vec<Member> { ids.iter().map(|id| Member::new(NodeId(*id))).collect() };
+    let mut facts = ClusterFacts::found(5, "test", 8, 3, Member::new(NodeId(1))).unwrap();
+    facts.current.members = members(&[1, 2, 3]);
+    let change = dynamokv_gossip::Change {
+        proposer: NodeId(proposer),
+        target: dynamokv_gossip::Target {
+            number: 1,
+            replicas: 3,
+            members: members(&[&[1, 2, 3], newcomers].concat()),
+        },
+        removing: vec![],
+    };
+    facts.open(change).unwrap();
+    facts
+}
+
+#[test]
+fn the_acknowledgement_of_a_loser_is_withdrawn_at_once() {
+    let mut node = machine(3, &[], Instant::now());
+    node.set_facts(opened(2, &[4])).unwrap();
+    let mark = format!("1/{}/1", NodeId(2));
+    node.set_kv(KEY_CHANGE, mark.clone()).unwrap();
+    node.set_facts(opened(2, &[4])).unwrap();
+    assert_eq!(node.kv(NodeId(3), KEY_CHANGE), Some(mark.as_str()));
+    node.set_facts(opened(1, &[5])).unwrap();
+    assert_eq!(node.kv(NodeId(3), KEY_CHANGE), None);
+}
+
+#[test]
+fn a_node_forgotten_while_it_enters_a_ring_is_removed_from_it() {
+    let now = Instant::now();
+    let mut behind = machine(3, &[], now);
+    behind.set_facts(opened(1, &[]).without_open()).unwrap();
+    let mut newcomer = machine(4, &[3], now);
+    exchange(&mut newcomer, &mut behind, now);
+    behind.request_removal(NodeId(4)).unwrap();
+    assert!(behind.removals().is_empty());
+    let mut proposer = machine(1, &[3], now);
+    proposer.set_facts(opened(1, &[4])).unwrap();
+    exchange(&mut proposer, &mut behind, now);
+    assert_eq!(behind.removals(), [NodeId(4)].into());
+}
+
+#[test]
+fn a_delta_with_a_hole_before_it_is_not_used() {
+    let now = Instant::now();
+    let mut writer = machine(1, &[2, 3], now);
+    let mut close = machine(2, &[], now);
+    let mut behind = machine(3, &[], now);
+    exchange(&mut writer, &mut close, now);
+    exchange(&mut writer, &mut behind, now);
+    writer.set_kv("first", "1").unwrap();
+    exchange(&mut writer, &mut close, now);
+    writer.set_kv("second", "2").unwrap();
+    let syn = syn_of(&mut writer, address(2), now);
+    let syn_ack = close.handle(now, syn).unwrap().unwrap();
+    // What was meant for node 2 holds the second write only.
+    let ack = writer.handle(now, syn_ack).unwrap().unwrap();
+    behind.handle(now, ack).unwrap();
+    assert_eq!(behind.kv(NodeId(1), "second"), None);
+    exchange(&mut writer, &mut behind, now);
+    assert_eq!(behind.kv(NodeId(1), "first"), Some("1"));
+    assert_eq!(behind.kv(NodeId(1), "second"), Some("2"));
+}
+
+#[test]
+fn of_two_memories_of_a_node_that_left_the_shorter_one_counts() {
+    let now = Instant::now();
+    let mut node = machine(1, &[], now);
+    let mut other = machine(2, &[1], now);
+    for seconds in [60, 10, 60] {
+        let ack = Message::Ack(dynamokv_gossip::Ack {
+            header: header_of(&mut other, now),
+            deltas: vec![dynamokv_gossip::Delta {
+                id: NodeId(9),
+                generation: 0,
+                heartbeat: 0,
+                news: dynamokv_gossip::News::Left {
+                    remember: seconds * SECOND,
+                },
+            }],
+            facts: None,
+        });
+        node.handle(now, ack).unwrap();
+    }
+    node.tick(now + 9 * SECOND);
+    assert_eq!(node.left().count(), 1);
+    node.tick(now + 11 * SECOND);
+    assert_eq!(node.left().count(), 0);
 }

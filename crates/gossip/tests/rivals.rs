@@ -424,3 +424,39 @@ fn a_change_opens_once_and_ends_as_itself() {
     assert_eq!(facts.current.number, 1);
     assert!(facts.current.contains(NodeId(3)) && facts.open.is_none());
 }
+
+#[test]
+fn a_newcomer_lets_go_the_change_of_a_dead_proposer_until_it_acknowledged_it() {
+    // Node 1 showed its change to newcomer 4 only, and died; the members are about to remove it.
+    let (newcomer, none) = (NodeId(4), BTreeSet::new());
+    let with = |change: Change| {
+        let mut facts = founded(&[1, 2, 3]);
+        facts.open(change).unwrap();
+        facts
+    };
+    let lost = with(change(1, &[1, 2, 3, 4], &[]));
+    let wins = with(change(2, &[2, 3, 4], &[1]));
+    let mut held = lost.clone();
+    assert_eq!(
+        held.adopt(newcomer, &wins, NodeId(2), &none, None),
+        Ok(true)
+    );
+    assert_eq!(held, wins);
+
+    let acknowledged = StageMark {
+        change: lost.open_id().unwrap(),
+        stage: Stage::Announced,
+    };
+    let mut held = lost.clone();
+    assert_eq!(
+        held.adopt(newcomer, &wins, NodeId(2), &none, Some(acknowledged)),
+        Ok(false)
+    );
+    // A member keeps to the order.
+    let mut held = lost.clone();
+    assert_eq!(
+        held.adopt(NodeId(3), &wins, NodeId(2), &none, None),
+        Ok(false)
+    );
+    assert_eq!(held, lost);
+}
