@@ -26,31 +26,127 @@ enum Kind {
 /// Every key of the configuration, as the file names it.
 const OPTIONS: &[(&str, Kind, &str)] = &[
     ("name", Kind::Text, "Display name in logs and listings"),
-    ("id", Kind::Text, "Node id, 16 hexadecimal digits [default: drawn at the first start, kept with the data]"),
-    ("listen", Kind::Text, "Address to listen on; port 0 takes a free one"),
-    ("advertise", Kind::Text, "Address that others reach this node at [default: the one listened on]"),
+    (
+        "id",
+        Kind::Text,
+        "Node id, 16 hexadecimal digits [default: drawn at the first start, kept with the data]",
+    ),
+    (
+        "listen",
+        Kind::Text,
+        "Address to listen on; port 0 takes a free one",
+    ),
+    (
+        "advertise",
+        Kind::Text,
+        "Address that others reach this node at [default: the one listened on]",
+    ),
     ("data-dir", Kind::Text, "Folder of the RocksDB engine"),
-    ("engine", Kind::Text, "What keeps the data: rocksdb, or memory (gone when the process ends)"),
-    ("durability", Kind::Text, "When a write is acknowledged: sync (after a shared fsync), interval, or os"),
-    ("sync-interval-ms", Kind::Integer, "Milliseconds between syncs with --durability interval"),
-    ("cluster", Kind::Text, "Name of the cluster; nodes of another name are refused"),
-    ("bootstrap", Kind::Flag, "Found a new cluster with this node as its first member"),
-    ("seeds", Kind::List, "Address of a member to join through; may be given several times, or with commas"),
-    ("partitions", Kind::Integer, "Q: partitions of the ring, a power of two; fixed when the cluster is founded"),
-    ("replicas", Kind::Integer, "N: copies of each key; fixed when the cluster is founded"),
-    ("read-quorum", Kind::Integer, "R: replicas that must answer a read"),
-    ("write-quorum", Kind::Integer, "W: replicas that must have a write"),
-    ("timeout-ms", Kind::Integer, "Milliseconds that a request may take when it does not say"),
-    ("slow-ms", Kind::Integer, "Milliseconds after which a further node is asked in place of a silent one"),
-    ("zone", Kind::Text, "Failure zone; copies of a key lie in distinct zones where there are enough"),
-    ("weight", Kind::Integer, "Share of the data relative to other nodes; 100 is an ordinary node"),
-    ("gossip-interval-ms", Kind::Integer, "Milliseconds between gossip rounds"),
-    ("phi-threshold", Kind::Float, "Suspicion at which a node counts as down: higher is slower and surer"),
-    ("siblings-soft", Kind::Integer, "Siblings of a key at which a warning is logged"),
-    ("siblings-hard", Kind::Integer, "Siblings of a key at which further concurrent writes are refused"),
-    ("in-flight-max", Kind::Integer, "Requests under way at once; one more is refused as overloaded"),
-    ("standalone", Kind::Flag, "Serve the raw service of this node alone, without a cluster"),
-    ("families", Kind::List, "Column family of the raw service beside `default`; may be given several times"),
+    (
+        "engine",
+        Kind::Text,
+        "What keeps the data: rocksdb, or memory (gone when the process ends)",
+    ),
+    (
+        "durability",
+        Kind::Text,
+        "When a write is acknowledged: sync (after a shared fsync), interval, or os",
+    ),
+    (
+        "sync-interval-ms",
+        Kind::Integer,
+        "Milliseconds between syncs with --durability interval",
+    ),
+    (
+        "cluster",
+        Kind::Text,
+        "Name of the cluster; nodes of another name are refused",
+    ),
+    (
+        "bootstrap",
+        Kind::Flag,
+        "Found a new cluster with this node as its first member",
+    ),
+    (
+        "seeds",
+        Kind::List,
+        "Address of a member to join through; may be given several times, or with commas",
+    ),
+    (
+        "partitions",
+        Kind::Integer,
+        "Q: partitions of the ring, a power of two; fixed when the cluster is founded",
+    ),
+    (
+        "replicas",
+        Kind::Integer,
+        "N: copies of each key; fixed when the cluster is founded",
+    ),
+    (
+        "read-quorum",
+        Kind::Integer,
+        "R: replicas that must answer a read",
+    ),
+    (
+        "write-quorum",
+        Kind::Integer,
+        "W: replicas that must have a write",
+    ),
+    (
+        "timeout-ms",
+        Kind::Integer,
+        "Milliseconds that a request may take when it does not say",
+    ),
+    (
+        "slow-ms",
+        Kind::Integer,
+        "Milliseconds after which a further node is asked in place of a silent one",
+    ),
+    (
+        "zone",
+        Kind::Text,
+        "Failure zone; copies of a key lie in distinct zones where there are enough",
+    ),
+    (
+        "weight",
+        Kind::Integer,
+        "Share of the data relative to other nodes; 100 is an ordinary node",
+    ),
+    (
+        "gossip-interval-ms",
+        Kind::Integer,
+        "Milliseconds between gossip rounds",
+    ),
+    (
+        "phi-threshold",
+        Kind::Float,
+        "Suspicion at which a node counts as down: higher is slower and surer",
+    ),
+    (
+        "siblings-soft",
+        Kind::Integer,
+        "Siblings of a key at which a warning is logged",
+    ),
+    (
+        "siblings-hard",
+        Kind::Integer,
+        "Siblings of a key at which further concurrent writes are refused",
+    ),
+    (
+        "in-flight-max",
+        Kind::Integer,
+        "Requests under way at once; one more is refused as overloaded",
+    ),
+    (
+        "standalone",
+        Kind::Flag,
+        "Serve the raw service of this node alone, without a cluster",
+    ),
+    (
+        "families",
+        Kind::List,
+        "Column family of the raw service beside `default`; may be given several times",
+    ),
 ];
 
 fn command() -> Command {
@@ -97,7 +193,11 @@ fn command() -> Command {
             Kind::Float => arg.value_parser(value_parser!(f64)),
             Kind::Text => arg,
         };
-        command = command.arg(if *key == "seeds" { arg.visible_alias("seed") } else { arg });
+        command = command.arg(if *key == "seeds" {
+            arg.visible_alias("seed")
+        } else {
+            arg
+        });
     }
     command
 }
@@ -107,7 +207,8 @@ fn configuration(matches: &ArgMatches) -> Result<NodeConfig, Box<dyn Error>> {
     let mut table = match matches.get_one::<PathBuf>("config") {
         None => Table::new(),
         Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| format!("{}: {error}", path.display()))?;
             NodeConfig::from_toml(&text).map_err(|error| format!("{}: {error}", path.display()))?;
             text.parse()?
         }
@@ -125,7 +226,8 @@ fn configuration(matches: &ArgMatches) -> Result<NodeConfig, Box<dyn Error>> {
         if let Some(value) = said {
             // One key at a time, so that an error names it.
             let alone = Table::from_iter([((*key).to_owned(), value.clone())]);
-            NodeConfig::from_table(alone).map_err(|error| format!("--{key}: {}", error.message()))?;
+            NodeConfig::from_table(alone)
+                .map_err(|error| format!("--{key}: {}", error.message()))?;
             table.insert((*key).to_owned(), value);
         }
     }
@@ -135,13 +237,19 @@ fn configuration(matches: &ArgMatches) -> Result<NodeConfig, Box<dyn Error>> {
 }
 
 fn start_log(matches: &ArgMatches) -> Result<(), Box<dyn Error>> {
-    let filter = matches.get_one::<String>("log").map_or("warn", String::as_str);
+    let filter = matches
+        .get_one::<String>("log")
+        .map_or("warn", String::as_str);
     let filter = EnvFilter::try_new(filter).map_err(|error| format!("--log: {error}"))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    if matches.get_flag("log-json") { log.json().init() } else { log.init() }
+    if matches.get_flag("log-json") {
+        log.json().init()
+    } else {
+        log.init()
+    }
     Ok(())
 }
 
@@ -167,19 +275,32 @@ fn say(line: &str) {
 async fn run_standalone(config: NodeConfig) -> Result<(), Box<dyn Error>> {
     let engine = format!("{:?}", config.engine).to_lowercase();
     let node = Standalone::start(config).await?;
-    say(&format!("standalone node listens on {} ({engine})", node.address()));
+    say(&format!(
+        "standalone node listens on {} ({engine})",
+        node.address()
+    ));
     asked_to_stop().await?;
     node.shutdown().await;
     Ok(())
 }
 
 async fn run_member(config: NodeConfig) -> Result<(), Box<dyn Error>> {
-    let about = format!("cluster {}, {}", config.cluster, format!("{:?}", config.engine).to_lowercase());
+    let about = format!(
+        "cluster {}, {}",
+        config.cluster,
+        format!("{:?}", config.engine).to_lowercase()
+    );
     if !config.bootstrap && config.seeds.is_empty() {
-        tracing::info!("neither --bootstrap nor --seed was given: only a node that was a member before goes on");
+        tracing::info!(
+            "neither --bootstrap nor --seed was given: only a node that was a member before goes on"
+        );
     }
     let node = Node::builder(config).start().await?;
-    say(&format!("node {} listens on {} ({about})", node.id(), node.address()));
+    say(&format!(
+        "node {} listens on {} ({about})",
+        node.id(),
+        node.address()
+    ));
     let ended = tokio::select! {
         biased;
         asked = asked_to_stop() => { asked?; None }
@@ -202,7 +323,11 @@ async fn main() -> ExitCode {
     let ran = async {
         start_log(&matches)?;
         let config = configuration(&matches)?;
-        if config.standalone { run_standalone(config).await } else { run_member(config).await }
+        if config.standalone {
+            run_standalone(config).await
+        } else {
+            run_member(config).await
+        }
     };
     match ran.await {
         Ok(()) => ExitCode::SUCCESS,
@@ -220,9 +345,13 @@ mod tests {
 
     #[test]
     fn every_setting_has_an_option_and_every_option_a_setting() {
-        let config = NodeConfig::from_toml("id = \"00000000000000a1\"\nadvertise = \"a:1\"").unwrap();
+        let config =
+            NodeConfig::from_toml("id = \"00000000000000a1\"\nadvertise = \"a:1\"").unwrap();
         let mut settings: Vec<String> = Table::try_from(config).unwrap().keys().cloned().collect();
-        let mut options: Vec<String> = OPTIONS.iter().map(|(key, _, _)| (*key).to_owned()).collect();
+        let mut options: Vec<String> = OPTIONS
+            .iter()
+            .map(|(key, _, _)| (*key).to_owned())
+            .collect();
         settings.sort();
         options.sort();
         assert_eq!(settings, options);
@@ -243,11 +372,20 @@ mod tests {
         assert_eq!((config.replicas, config.read_quorum), (5, 4));
         assert_eq!(config.seeds, ["a:1", "b:2"]);
         let error = parse(&["--engine", "paper"]).unwrap_err().to_string();
-        assert!(error.contains("--engine") && error.contains("paper"), "{error}");
+        assert!(
+            error.contains("--engine") && error.contains("paper"),
+            "{error}"
+        );
         let error = parse(&["--read-quorum", "6"]).unwrap_err().to_string();
-        assert!(error.contains("read-quorum") && error.contains("1..=5"), "{error}");
+        assert!(
+            error.contains("read-quorum") && error.contains("1..=5"),
+            "{error}"
+        );
         std::fs::write(file, "replicaz = 5\n").unwrap();
         let error = parse(&[]).unwrap_err().to_string();
-        assert!(error.contains("replicaz") && error.contains("node.toml"), "{error}");
+        assert!(
+            error.contains("replicaz") && error.contains("node.toml"),
+            "{error}"
+        );
     }
 }

@@ -23,9 +23,18 @@ pub(crate) struct Walker<T> {
 }
 
 impl<T: Transport> Walker<T> {
-    pub(crate) fn new(core: Arc<Core<T>>, remembered: Remembered, streaming: watch::Sender<Progress>) -> Self {
+    pub(crate) fn new(
+        core: Arc<Core<T>>,
+        remembered: Remembered,
+        streaming: watch::Sender<Progress>,
+    ) -> Self {
         let progress = ChangeProgress::new(core.me, remembered.mark);
-        Self { core, progress, streaming, remembered }
+        Self {
+            core,
+            progress,
+            streaming,
+            remembered,
+        }
     }
 
     /// Walks for as long as the node runs; ends with the reason why the node must stop.
@@ -67,7 +76,10 @@ impl<T: Transport> Walker<T> {
             mark: self.progress.mark(),
             removals: gossip.kv(me, KEY_REMOVE).unwrap_or_default().to_owned(),
             peers: persist::addresses(gossip),
-            member: self.remembered.member || gossip.facts().is_some_and(|facts| facts.current.contains(me)),
+            member: self.remembered.member
+                || gossip
+                    .facts()
+                    .is_some_and(|facts| facts.current.contains(me)),
         });
         self.save(now).await
     }
@@ -83,12 +95,17 @@ impl<T: Transport> Walker<T> {
         let me = self.core.me;
         let swept = *self.core.cluster.last_swept().borrow();
         self.with_gossip(|gossip| {
-            let Some(facts) = gossip.facts() else { return Ok(()) };
+            let Some(facts) = gossip.facts() else {
+                return Ok(());
+            };
             let (member, coming) = (facts.current.contains(me), facts.in_a_ring(me));
             let empty = swept == Some(facts.current.number);
             match gossip.local().profile.status {
                 Status::Joining if member => gossip.set_status(Status::Up)?,
-                Status::Leaving if !coming && empty => return Err(Error::Left),
+                Status::Leaving if !coming && empty => {
+                    gossip.set_status(Status::Left)?;
+                    return Err(Error::Left);
+                }
                 Status::Up if !coming => return Err(Error::Removed),
                 _ => {}
             }
@@ -98,10 +115,17 @@ impl<T: Transport> Walker<T> {
 
     /// Opens the change that this node should propose, if any.
     async fn propose(&mut self) -> Result<bool, Error> {
-        let proposal = self.with_gossip(|gossip| Some((gossip.facts()?.clone(), gossip.proposal()?)));
-        let Some((mut facts, change)) = proposal else { return Ok(false) };
+        let proposal =
+            self.with_gossip(|gossip| Some((gossip.facts()?.clone(), gossip.proposal()?)));
+        let Some((mut facts, change)) = proposal else {
+            return Ok(false);
+        };
         facts.open(change.clone())?;
-        self.save(Remembered { facts: Some(facts), ..self.remembered.clone() }).await?;
+        self.save(Remembered {
+            facts: Some(facts),
+            ..self.remembered.clone()
+        })
+        .await?;
         let (id, members) = (change.id(), change.target.members.len());
         // A rival may have arrived meanwhile; then that one is followed.
         if self.with_gossip(|gossip| gossip.open(change)).is_ok() {
@@ -116,14 +140,21 @@ impl<T: Transport> Walker<T> {
     async fn step(&mut self) -> Result<bool, Error> {
         let allowed = self.with_gossip(|gossip| {
             let facts = gossip.facts()?;
-            Some((facts.clone(), self.progress.next_step(facts, &gossip.change_view())?))
+            Some((
+                facts.clone(),
+                self.progress.next_step(facts, &gossip.change_view())?,
+            ))
         });
-        let Some((facts, step)) = allowed else { return Ok(false) };
+        let Some((facts, step)) = allowed else {
+            return Ok(false);
+        };
         // Superseded before or while the duty was done: then the step is not taken.
         let entered = self.duty(&facts, step).await?
             && self.core.cluster.gossip().with(|gossip| {
                 let view = gossip.change_view();
-                gossip.facts().is_some_and(|now| self.progress.entered(step, now, &view).is_ok())
+                gossip
+                    .facts()
+                    .is_some_and(|now| self.progress.entered(step, now, &view).is_ok())
             });
         if !entered {
             self.core.cluster.act_on(self.progress.mark());
@@ -157,9 +188,21 @@ impl<T: Transport> Walker<T> {
     /// Pulls what this node gains, as long as the change is the open one.
     async fn stream(&self, facts: &ClusterFacts, step: StageMark) -> Result<bool, Error> {
         let rings = self.core.cluster.rings();
-        let Some(next) = &rings.next else { return Ok(false) };
-        let gone = facts.open.iter().flat_map(|open| open.removing.iter().copied()).collect();
-        let gains = gains(&rings.current, next, self.core.me, self.core.write_quorum, &gone)?;
+        let Some(next) = &rings.next else {
+            return Ok(false);
+        };
+        let gone = facts
+            .open
+            .iter()
+            .flat_map(|open| open.removing.iter().copied())
+            .collect();
+        let gains = gains(
+            &rings.current,
+            next,
+            self.core.me,
+            self.core.write_quorum,
+            &gone,
+        )?;
         let mut changes = self.core.cluster.changes();
         let superseded = async {
             let open = || self.with_gossip(|gossip| gossip.facts().and_then(ClusterFacts::open_id));
@@ -175,7 +218,12 @@ impl<T: Transport> Walker<T> {
     async fn finish(&mut self, mut facts: ClusterFacts, step: StageMark) -> Result<(), Error> {
         facts.finish(step.change)?;
         let mark = self.progress.mark();
-        self.save(Remembered { facts: Some(facts), mark, ..self.remembered.clone() }).await?;
+        self.save(Remembered {
+            facts: Some(facts),
+            mark,
+            ..self.remembered.clone()
+        })
+        .await?;
         self.with_gossip(|gossip| {
             gossip.set_kv(KEY_CHANGE, step.to_string())?;
             match gossip.finish(step.change) {

@@ -41,9 +41,16 @@ pub(crate) struct Rings {
 }
 
 impl Rings {
-    fn of(facts: Option<&ClusterFacts>, nobody: &Arc<PartitionRing>) -> Result<Self, dynamokv_gossip::Error> {
+    fn of(
+        facts: Option<&ClusterFacts>,
+        nobody: &Arc<PartitionRing>,
+    ) -> Result<Self, dynamokv_gossip::Error> {
         let Some(facts) = facts else {
-            return Ok(Self { of: None, current: Arc::clone(nobody), next: None });
+            return Ok(Self {
+                of: None,
+                current: Arc::clone(nobody),
+                next: None,
+            });
         };
         Ok(Self {
             of: Some((facts.current.number, facts.open_id())),
@@ -54,7 +61,11 @@ impl Rings {
 }
 
 impl Cluster {
-    pub(crate) fn new(me: NodeId, gossip: GossipHandle, mark: Option<StageMark>) -> Result<Self, crate::Error> {
+    pub(crate) fn new(
+        me: NodeId,
+        gossip: GossipHandle,
+        mark: Option<StageMark>,
+    ) -> Result<Self, crate::Error> {
         let nobody = Arc::new(PartitionRing::new(1, 1, [])?);
         let rings = gossip.with(|gossip| Rings::of(gossip.facts(), &nobody))?;
         let view = gossip.with(|gossip| snapshot(me, gossip, &rings, mark, 0));
@@ -101,7 +112,9 @@ impl Cluster {
                 match Rings::of(facts, &acting.rings.current) {
                     Ok(rings) => acting.rings = rings,
                     // Facts are validated before gossip takes them.
-                    Err(error) => tracing::error!(%error, "no ring can be built from the cluster facts"),
+                    Err(error) => {
+                        tracing::error!(%error, "no ring can be built from the cluster facts")
+                    }
                 }
             }
             snapshot(self.me, gossip, &acting.rings, acting.mark, old.phase)
@@ -124,15 +137,27 @@ impl Cluster {
     }
 }
 
-fn snapshot(me: NodeId, gossip: &Gossip, rings: &Rings, mark: Option<StageMark>, phase: u64) -> View {
+fn snapshot(
+    me: NodeId,
+    gossip: &Gossip,
+    rings: &Rings,
+    mark: Option<StageMark>,
+    phase: u64,
+) -> View {
     let facts = gossip.facts();
     let open = facts.and_then(ClusterFacts::open_id);
     let stage = open.and_then(|open| mark.and_then(|mark| mark.stage_of(open)));
     let number = facts.map_or(0, |facts| facts.current.number);
     let open_number = open.map_or(number, |open| open.number);
-    let live: BTreeSet<NodeId> =
-        gossip.members().map(|state| state.id).filter(|id| gossip.is_live(*id)).collect();
-    let next = rings.next.as_ref().map(|next| Arc::clone(next) as Arc<dyn Placement>);
+    let live: BTreeSet<NodeId> = gossip
+        .members()
+        .map(|state| state.id)
+        .filter(|id| gossip.is_live(*id))
+        .collect();
+    let next = rings
+        .next
+        .as_ref()
+        .map(|next| Arc::clone(next) as Arc<dyn Placement>);
     View {
         me,
         current: Arc::clone(&rings.current) as Arc<dyn Placement>,
@@ -154,7 +179,11 @@ fn snapshot(me: NodeId, gossip: &Gossip, rings: &Rings, mark: Option<StageMark>,
             fingerprint: rings.current.fingerprint(),
             seen: if stage.is_some() { open_number } else { number },
         },
-        required: if stage >= Some(Stage::Double) { open_number } else { number },
+        required: if stage >= Some(Stage::Double) {
+            open_number
+        } else {
+            number
+        },
         live: Arc::new(live),
     }
 }

@@ -38,7 +38,9 @@ impl std::str::FromStr for EngineKind {
             "rocksdb" => Ok(Self::Rocksdb),
             #[cfg(not(feature = "rocksdb"))]
             "rocksdb" => Err("this binary was built without the feature `rocksdb`".to_owned()),
-            other => Err(format!("unknown engine {other:?}; known are `memory` and `rocksdb`")),
+            other => Err(format!(
+                "unknown engine {other:?}; known are `memory` and `rocksdb`"
+            )),
         }
     }
 }
@@ -64,7 +66,9 @@ impl std::str::FromStr for DurabilityMode {
             "sync" => Ok(Self::Sync),
             "interval" => Ok(Self::Interval),
             "os" => Ok(Self::Os),
-            other => Err(format!("unknown durability {other:?}; known are `sync`, `interval`, `os`")),
+            other => Err(format!(
+                "unknown durability {other:?}; known are `sync`, `interval`, `os`"
+            )),
         }
     }
 }
@@ -196,7 +200,14 @@ impl NodeConfig {
     /// The first setting that cannot be used.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let check = |holds: bool, key: &'static str, reason: &dyn Fn() -> String| {
-            if holds { Ok(()) } else { Err(ConfigError { key, reason: reason() }) }
+            if holds {
+                Ok(())
+            } else {
+                Err(ConfigError {
+                    key,
+                    reason: reason(),
+                })
+            }
         };
         self.node_id()?;
         check_address("listen", &self.listen)?;
@@ -216,43 +227,80 @@ impl NodeConfig {
                 format!("is {value}, but must be 1..=60000 milliseconds")
             })?;
         }
-        check(self.partitions.is_power_of_two() && self.partitions <= 65_536, "partitions", &|| {
-            format!("is {}, but must be a power of two in 1..=65536", self.partitions)
-        })?;
+        check(
+            self.partitions.is_power_of_two() && self.partitions <= 65_536,
+            "partitions",
+            &|| {
+                format!(
+                    "is {}, but must be a power of two in 1..=65536",
+                    self.partitions
+                )
+            },
+        )?;
         check((1..=16).contains(&self.replicas), "replicas", &|| {
             format!("is {}, but must be 1..=16", self.replicas)
         })?;
-        for (key, value) in [("read-quorum", self.read_quorum), ("write-quorum", self.write_quorum)] {
+        for (key, value) in [
+            ("read-quorum", self.read_quorum),
+            ("write-quorum", self.write_quorum),
+        ] {
             check((1..=self.replicas).contains(&value), key, &|| {
                 format!("is {value}, but must be 1..={} (`replicas`)", self.replicas)
             })?;
         }
-        check(self.phi_threshold.is_finite() && self.phi_threshold >= 1.0, "phi-threshold", &|| {
-            format!("is {}, but must be a number of at least 1", self.phi_threshold)
+        check(
+            self.phi_threshold.is_finite() && self.phi_threshold >= 1.0,
+            "phi-threshold",
+            &|| {
+                format!(
+                    "is {}, but must be a number of at least 1",
+                    self.phi_threshold
+                )
+            },
+        )?;
+        check(
+            self.siblings_soft <= self.siblings_hard,
+            "siblings-soft",
+            &|| {
+                format!(
+                    "is {}, but must not exceed `siblings-hard` ({})",
+                    self.siblings_soft, self.siblings_hard
+                )
+            },
+        )?;
+        check(self.siblings_hard >= 1, "siblings-hard", &|| {
+            "is 0, but must be at least 1".to_owned()
         })?;
-        check(self.siblings_soft <= self.siblings_hard, "siblings-soft", &|| {
-            format!("is {}, but must not exceed `siblings-hard` ({})", self.siblings_soft, self.siblings_hard)
+        check(self.in_flight_max >= 1, "in-flight-max", &|| {
+            "is 0, but must be at least 1".to_owned()
         })?;
-        check(self.siblings_hard >= 1, "siblings-hard", &|| "is 0, but must be at least 1".to_owned())?;
-        check(self.in_flight_max >= 1, "in-flight-max", &|| "is 0, but must be at least 1".to_owned())?;
-        check(!self.cluster.is_empty() && self.cluster.len() <= 64, "cluster", &|| {
-            format!("has {} bytes, but must have 1..=64", self.cluster.len())
-        })?;
+        check(
+            !self.cluster.is_empty() && self.cluster.len() <= 64,
+            "cluster",
+            &|| format!("has {} bytes, but must have 1..=64", self.cluster.len()),
+        )?;
         check(self.name.len() <= 64, "name", &|| {
             format!("has {} bytes, but must have at most 64", self.name.len())
         })?;
-        check(!(self.bootstrap && !self.seeds.is_empty()), "bootstrap", &|| {
-            "founds a cluster and `seeds` joins one: give only one of them".to_owned()
-        })?;
-        check(!(self.standalone && (self.bootstrap || !self.seeds.is_empty())), "standalone", &|| {
-            "serves one node alone: `bootstrap` and `seeds` do not go with it".to_owned()
-        })
+        check(
+            !(self.bootstrap && !self.seeds.is_empty()),
+            "bootstrap",
+            &|| "founds a cluster and `seeds` joins one: give only one of them".to_owned(),
+        )?;
+        check(
+            !(self.standalone && (self.bootstrap || !self.seeds.is_empty())),
+            "standalone",
+            &|| "serves one node alone: `bootstrap` and `seeds` do not go with it".to_owned(),
+        )
     }
 
     /// The id that was given, if one was.
     pub(crate) fn node_id(&self) -> Result<Option<NodeId>, ConfigError> {
         let id = self.id.as_deref().map(str::parse).transpose();
-        id.map_err(|error: dynamokv_ring::Error| ConfigError { key: "id", reason: error.to_string() })
+        id.map_err(|error: dynamokv_ring::Error| ConfigError {
+            key: "id",
+            reason: error.to_string(),
+        })
     }
 
     pub(crate) fn gossip_interval(&self) -> Duration {
@@ -261,10 +309,16 @@ impl NodeConfig {
 }
 
 fn check_address(key: &'static str, address: &str) -> Result<(), ConfigError> {
-    let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
+    let port = address
+        .rsplit_once(':')
+        .filter(|(host, _)| !host.is_empty())
+        .map(|(_, port)| port);
     match port.map(str::parse::<u16>) {
         Some(Ok(_)) => Ok(()),
-        _ => Err(ConfigError { key, reason: format!("{address:?} is not of the form host:port") }),
+        _ => Err(ConfigError {
+            key,
+            reason: format!("{address:?} is not of the form host:port"),
+        }),
     }
 }
 
@@ -280,9 +334,13 @@ mod tests {
 
     #[test]
     fn an_unknown_key_and_a_wrong_type_are_named() {
-        let error = NodeConfig::from_toml("replicaz = 3").unwrap_err().to_string();
+        let error = NodeConfig::from_toml("replicaz = 3")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("replicaz"), "{error}");
-        let error = NodeConfig::from_toml("replicas = \"three\"").unwrap_err().to_string();
+        let error = NodeConfig::from_toml("replicas = \"three\"")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("replicas"), "{error}");
     }
 

@@ -24,7 +24,10 @@ pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>) {
     let mut shipments = FuturesUnordered::new();
     let mut changes = core.cluster.changes();
     loop {
-        core.hints.take_marked().into_iter().for_each(|target| delivery.on_marked(target));
+        core.hints
+            .take_marked()
+            .into_iter()
+            .for_each(|target| delivery.on_marked(target));
         follow(&mut delivery, &mut reachable, &core);
         let now = Instant::now();
         while let Some(shipment) = delivery.poll(now.into_std()) {
@@ -63,8 +66,11 @@ fn follow<T: Transport>(delivery: &mut Delivery, reachable: &mut BTreeSet<NodeId
     let view = core.cluster.view();
     let serves = |target: &NodeId| view.live.contains(target) || !view.has_member(*target);
     let now: BTreeSet<NodeId> = core.hints.targets().into_iter().filter(serves).collect();
-    now.difference(reachable).for_each(|target| delivery.on_up(*target));
-    reachable.difference(&now).for_each(|target| delivery.on_down(*target));
+    now.difference(reachable)
+        .for_each(|target| delivery.on_up(*target));
+    reachable
+        .difference(&now)
+        .for_each(|target| delivery.on_down(*target));
     *reachable = now;
 }
 
@@ -76,19 +82,28 @@ async fn ship<T: Transport>(
     (target, try_ship(&core, shipment).await)
 }
 
-async fn try_ship<T: Transport>(core: &Core<T>, shipment: Shipment) -> Result<Delivered, crate::Error> {
+async fn try_ship<T: Transport>(
+    core: &Core<T>,
+    shipment: Shipment,
+) -> Result<Delivered, crate::Error> {
     let config = DeliveryConfig::default();
     let target = shipment.target;
     let after = shipment.after.as_ref();
     let (_guard, view) = core.begin();
     let HintPage { page, pending } =
-        core.hints.page(target, after, config.batch_items, config.batch_bytes)?;
-    let accepted = hand_over(core, &view, &page.entries, |token| recipients(&view, target, token)).await?;
+        core.hints
+            .page(target, after, config.batch_items, config.batch_bytes)?;
+    let accepted = hand_over(core, &view, &page.entries, |token| {
+        recipients(&view, target, token)
+    })
+    .await?;
     let stored = accepted.iter().filter(|accepted| **accepted).count();
     if stored > 0 {
         tracing::info!(%target, hints = stored, "hints delivered");
     }
-    Ok(core.hints.acknowledge(pending, &accepted, |key| core.cluster.view().stores(core.me, key.token()))?)
+    Ok(core.hints.acknowledge(pending, &accepted, |key| {
+        core.cluster.view().stores(core.me, key.token())
+    })?)
 }
 
 /// Sends each entry to all of its recipients but this node. Says for each entry whether every recipient has it, synced.
@@ -103,20 +118,32 @@ pub(crate) async fn hand_over<T: Transport>(
 ) -> Result<Vec<bool>, ReplicaError> {
     let mut parcels: BTreeMap<NodeId, Vec<usize>> = BTreeMap::new();
     for (index, entry) in entries.iter().enumerate() {
-        for to in recipients(entry.key.token()).into_iter().filter(|to| *to != core.me) {
+        for to in recipients(entry.key.token())
+            .into_iter()
+            .filter(|to| *to != core.me)
+        {
             parcels.entry(to).or_default().push(index);
         }
     }
     let sent = parcels.into_iter().map(|(to, indices)| async move {
-        let parcel: Vec<Entry> = indices.iter().filter_map(|index| entries.get(*index).cloned()).collect();
-        let answer = core.transport.send_hints(to, view.fence, &parcel, BATCH_TIMEOUT).await;
+        let parcel: Vec<Entry> = indices
+            .iter()
+            .filter_map(|index| entries.get(*index).cloned())
+            .collect();
+        let answer = core
+            .transport
+            .send_hints(to, view.fence, &parcel, BATCH_TIMEOUT)
+            .await;
         (to, indices, answer)
     });
     let mut accepted = vec![true; entries.len()];
     let mut failure = None;
     let mut reached = false;
     for (to, indices, answer) in join_all(sent).await {
-        let missed = matches!(answer, Err(ReplicaError::Unreachable(_) | ReplicaError::Lost(_)));
+        let missed = matches!(
+            answer,
+            Err(ReplicaError::Unreachable(_) | ReplicaError::Lost(_))
+        );
         core.cluster.report(to, !missed);
         let answers = match answer {
             Ok(answers) => {
@@ -148,7 +175,10 @@ fn recipients(view: &View, target: NodeId, token: Token) -> Vec<NodeId> {
     if sets.iter().any(|set| set.contains(&target)) {
         recipients.push(target);
         if let [current, next] = sets.as_slice() {
-            recipients.extend(next.iter().filter(|node| !current.contains(node) && **node != target));
+            recipients.extend(
+                next.iter()
+                    .filter(|node| !current.contains(node) && **node != target),
+            );
         }
     } else {
         recipients = sets.concat();

@@ -33,7 +33,9 @@ pub(crate) fn open(config: &NodeConfig) -> Result<Arc<dyn Engine>, Error> {
 pub(crate) fn durability(config: &NodeConfig) -> Durability {
     match config.durability {
         DurabilityMode::Sync => Durability::Sync,
-        DurabilityMode::Interval => Durability::Interval(Duration::from_millis(config.sync_interval_ms)),
+        DurabilityMode::Interval => {
+            Durability::Interval(Duration::from_millis(config.sync_interval_ms))
+        }
         DurabilityMode::Os => Durability::Os,
     }
 }

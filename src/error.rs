@@ -45,7 +45,9 @@ pub enum Error {
         refused: usize,
     },
     /// What the node remembers of the cluster cannot be read: restore the data directory, or start empty under a new id.
-    #[error("the remembered {entry} is unreadable: restore the data directory, or start with an empty one")]
+    #[error(
+        "the remembered {entry} is unreadable: restore the data directory, or start with an empty one"
+    )]
     BadMemory {
         /// The entry.
         entry: &'static str,
@@ -71,7 +73,9 @@ pub enum Error {
         ours: u64,
     },
     /// The others removed this node. What it holds is theirs already; it may come back only empty, under a new id.
-    #[error("this node was removed from the cluster; it may come back with an empty data directory and a new id")]
+    #[error(
+        "this node was removed from the cluster; it may come back with an empty data directory and a new id"
+    )]
     Removed,
     /// The node handed everything over and has left, as it was asked to.
     #[error("this node has left the cluster, as it was asked to")]

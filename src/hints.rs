@@ -18,7 +18,10 @@ pub(crate) struct Hints {
 
 impl Hints {
     pub(crate) fn open(store: Arc<ObjectStore>) -> Result<Self, Error> {
-        Ok(Self { log: HintLog::open(store)?, marked: Notify::new() })
+        Ok(Self {
+            log: HintLog::open(store)?,
+            marked: Notify::new(),
+        })
     }
 
     /// Completes when something was marked since the last call.

@@ -22,7 +22,8 @@ pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>) {
     let mut settled = None;
     loop {
         let view = core.cluster.view();
-        let due = view.next.is_none() && view.fence.cluster != 0 && settled != Some(view.fence.number);
+        let due =
+            view.next.is_none() && view.fence.cluster != 0 && settled != Some(view.fence.number);
         if due {
             match sweep(&core, &view).await {
                 Ok(()) => {
@@ -62,7 +63,9 @@ async fn sweep_partition<T: Transport>(
     loop {
         let (_guard, view) = core.begin();
         let range = ring.range_of(partition);
-        let page = core.store.scan(range, after.as_ref(), PAGE_ITEMS, PAGE_BYTES)?;
+        let page = core
+            .store
+            .scan(range, after.as_ref(), PAGE_ITEMS, PAGE_BYTES)?;
         let mut strays = Vec::with_capacity(page.entries.len());
         for (key, state) in page.entries {
             // Hints are delivered by themselves.

@@ -35,7 +35,11 @@ pub struct NodeBuilder {
 impl NodeBuilder {
     /// A node of this configuration.
     pub fn new(config: NodeConfig) -> Self {
-        Self { config, engine: None, random_seed: random_seed() }
+        Self {
+            config,
+            engine: None,
+            random_seed: random_seed(),
+        }
     }
 
     /// Keeps the data in `engine` instead of the one that the configuration names. A memory engine that is kept by the
@@ -58,22 +62,35 @@ impl NodeBuilder {
     /// # Errors
     /// Whatever keeps the node from starting; nothing runs then.
     pub async fn start(self) -> Result<Node, Error> {
-        let Self { config, engine, random_seed } = self;
+        let Self {
+            config,
+            engine,
+            random_seed,
+        } = self;
         config.validate()?;
         let engine = match engine {
             Some(engine) => engine,
             None => engine::open(&config)?,
         };
         let listener = listen(&config.listen).await?;
-        let local = listener.local_addr().map_err(|reason| Error::Listen { address: config.listen.clone(), reason })?;
-        let address = config.advertise.clone().unwrap_or_else(|| local.to_string());
+        let local = listener.local_addr().map_err(|reason| Error::Listen {
+            address: config.listen.clone(),
+            reason,
+        })?;
+        let address = config
+            .advertise
+            .clone()
+            .unwrap_or_else(|| local.to_string());
 
         let store = open_store(&config, engine, random_seed)?;
         let me = NodeId(store.options().node);
         let remembered = recall(&config, &store, me, random_seed).await?;
         let gossip = start_gossip(&config, &store, &remembered, &address, random_seed)?;
         let cluster = Arc::new(Cluster::new(me, gossip.clone(), remembered.mark)?);
-        let transport = Arc::new(Peers::new(Arc::new(AddressBook(gossip.clone())), PeersConfig::default()));
+        let transport = Arc::new(Peers::new(
+            Arc::new(AddressBook(gossip.clone())),
+            PeersConfig::default(),
+        ));
         let core = assemble(&config, store, cluster, Arc::clone(&transport))?;
         let (streaming, progress) = watch::channel(Progress::default());
         let service = Service::new(Arc::clone(&core), config.clone(), address.clone(), progress);
@@ -83,7 +100,13 @@ impl NodeBuilder {
         let server = service.serve(listener);
         spawn_tasks(&mut tasks, &core, transport, remembered, streaming, &ended);
         tracing::info!(node = %me, %address, cluster = %config.cluster, engine = core.store.engine().name(), "listening");
-        Ok(Node { core, address, tasks, server, ended })
+        Ok(Node {
+            core,
+            address,
+            tasks,
+            server,
+            ended,
+        })
     }
 }
 
@@ -160,17 +183,30 @@ struct AddressBook(GossipHandle);
 
 impl dynamokv_rpc::AddressBook for AddressBook {
     fn address_of(&self, node: NodeId) -> Option<String> {
-        self.0.with(|gossip| gossip.address_of(node).map(str::to_owned))
+        self.0
+            .with(|gossip| gossip.address_of(node).map(str::to_owned))
     }
 }
 
 pub(crate) async fn listen(address: &str) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|reason| Error::Listen { address: address.to_owned(), reason })
+    TcpListener::bind(address)
+        .await
+        .map_err(|reason| Error::Listen {
+            address: address.to_owned(),
+            reason,
+        })
 }
 
-fn open_store(config: &NodeConfig, engine: Arc<dyn Engine>, random_seed: u64) -> Result<Arc<ObjectStore>, Error> {
+fn open_store(
+    config: &NodeConfig,
+    engine: Arc<dyn Engine>,
+    random_seed: u64,
+) -> Result<Arc<ObjectStore>, Error> {
     let kept = ObjectStore::owner(engine.as_ref())?.map(NodeId);
-    let id = config.node_id()?.or(kept).unwrap_or(NodeId(random_seed.max(1)));
+    let id = config
+        .node_id()?
+        .or(kept)
+        .unwrap_or(NodeId(random_seed.max(1)));
     let options = StoreOptions {
         durability: engine::durability(config),
         sibling_limit_soft: config.siblings_soft,
@@ -197,15 +233,27 @@ async fn recall(
     }
     let first = member(config, me);
     let cluster_id = random_seed.rotate_left(32).max(1);
-    let facts = ClusterFacts::found(cluster_id, &config.cluster, config.partitions, config.replicas, first)?;
-    let new = Remembered { facts: Some(facts), member: true, ..old.clone() };
+    let facts = ClusterFacts::found(
+        cluster_id,
+        &config.cluster,
+        config.partitions,
+        config.replicas,
+        first,
+    )?;
+    let new = Remembered {
+        facts: Some(facts),
+        member: true,
+        ..old.clone()
+    };
     persist::save(store, &old, &new).await?;
     tracing::info!(cluster = %config.cluster, partitions = config.partitions, replicas = config.replicas, "cluster founded");
     Ok(new)
 }
 
 fn member(config: &NodeConfig, id: NodeId) -> Member {
-    Member::new(id).with_weight(config.weight).with_zone(Zone::from(config.zone.as_str()))
+    Member::new(id)
+        .with_weight(config.weight)
+        .with_zone(Zone::from(config.zone.as_str()))
 }
 
 fn start_gossip(
@@ -220,18 +268,35 @@ fn start_gossip(
         phi_threshold: config.phi_threshold,
         ..dynamokv_gossip::Config::new(&config.cluster).with_interval(config.gossip_interval())
     };
-    let member_before = remembered.facts.as_ref().is_some_and(|facts| facts.current.contains(id));
-    let name = if config.name.is_empty() { id.to_string() } else { config.name.clone() };
+    let member_before = remembered
+        .facts
+        .as_ref()
+        .is_some_and(|facts| facts.current.contains(id));
+    let name = if config.name.is_empty() {
+        id.to_string()
+    } else {
+        config.name.clone()
+    };
     let local = LocalNode {
         profile: Profile {
             name,
             address: address.to_owned(),
             zone: Zone::from(config.zone.as_str()),
             weight: config.weight,
-            status: if member_before { Status::Up } else { Status::Joining },
+            status: if member_before {
+                Status::Up
+            } else {
+                Status::Joining
+            },
         },
         kv: [
-            (KEY_CHANGE, remembered.mark.map(|mark| mark.to_string()).unwrap_or_default()),
+            (
+                KEY_CHANGE,
+                remembered
+                    .mark
+                    .map(|mark| mark.to_string())
+                    .unwrap_or_default(),
+            ),
             (KEY_REMOVE, remembered.removals.clone()),
         ]
         .into_iter()
@@ -240,7 +305,12 @@ fn start_gossip(
         .collect(),
         ..LocalNode::new(id, store.generation(), address)
     };
-    let seeds = config.seeds.iter().chain(&remembered.peers).cloned().collect();
+    let seeds = config
+        .seeds
+        .iter()
+        .chain(&remembered.peers)
+        .cloned()
+        .collect();
     let now = tokio::time::Instant::now().into_std();
     let mut gossip = Gossip::new(settings, local, seeds, random_seed, now)?;
     if let Some(facts) = remembered.facts.clone() {
@@ -257,7 +327,11 @@ fn assemble<T: Transport>(
 ) -> Result<Arc<Core<T>>, Error> {
     let quorum = |value| NonZeroUsize::new(value).unwrap_or(NonZeroUsize::MIN);
     let hints = Arc::new(Hints::open(Arc::clone(&store))?);
-    let replica = Arc::new(Replica::new(Arc::clone(&store), Arc::clone(&cluster), Arc::clone(&hints)));
+    let replica = Arc::new(Replica::new(
+        Arc::clone(&store),
+        Arc::clone(&cluster),
+        Arc::clone(&hints),
+    ));
     let settings = dynamokv_coordinator::Config {
         read_quorum: quorum(config.read_quorum),
         write_quorum: quorum(config.write_quorum),
@@ -275,7 +349,16 @@ fn assemble<T: Transport>(
     );
     let me = NodeId(store.options().node);
     let write_quorum = quorum(config.write_quorum);
-    Ok(Arc::new(Core { me, write_quorum, store, hints, cluster, transport, replica, coordinator }))
+    Ok(Arc::new(Core {
+        me,
+        write_quorum,
+        store,
+        hints,
+        cluster,
+        transport,
+        replica,
+        coordinator,
+    }))
 }
 
 fn spawn_tasks<T: Transport>(
@@ -286,7 +369,10 @@ fn spawn_tasks<T: Transport>(
     streaming: watch::Sender<Progress>,
     ended: &watch::Sender<Option<Arc<Error>>>,
 ) {
-    tasks.spawn(dynamokv_gossip::run(core.cluster.gossip().clone(), transport));
+    tasks.spawn(dynamokv_gossip::run(
+        core.cluster.gossip().clone(),
+        transport,
+    ));
     tasks.spawn(crate::deliver::run(Arc::clone(core)));
     tasks.spawn(crate::let_go::run(Arc::clone(core)));
     let end = |reason: Error, ended: watch::Sender<Option<Arc<Error>>>| {
@@ -298,17 +384,24 @@ fn spawn_tasks<T: Transport>(
     };
     let (watcher, sender) = (crate::watch::run(Arc::clone(core)), ended.clone());
     tasks.spawn(async move { end(watcher.await, sender) });
-    let (walker, sender) = (Walker::new(Arc::clone(core), remembered, streaming), ended.clone());
+    let (walker, sender) = (
+        Walker::new(Arc::clone(core), remembered, streaming),
+        ended.clone(),
+    );
     tasks.spawn(async move { end(walker.walk().await, sender) });
 }
 
 fn wall_clock_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Randomness of the operating system, through the seeds that the standard library draws for its maps.
 fn random_seed() -> u64 {
     use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new().build_hasher().finish()
+    std::collections::hash_map::RandomState::new()
+        .build_hasher()
+        .finish()
 }

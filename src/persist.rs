@@ -37,11 +37,17 @@ pub(crate) fn load(store: &ObjectStore) -> Result<Remembered, Error> {
         let bytes = store.meta_get(name)?.unwrap_or_default();
         String::from_utf8(bytes.to_vec()).map_err(|_| Error::BadMemory { entry: name })
     };
-    let facts = store.meta_get(FACTS)?.map(|bytes| decode_facts(&bytes)).transpose()?;
+    let facts = store
+        .meta_get(FACTS)?
+        .map(|bytes| decode_facts(&bytes))
+        .transpose()?;
     let mark = Some(text(MARK)?).filter(|mark| !mark.is_empty());
     Ok(Remembered {
         facts,
-        mark: mark.map(|mark| mark.parse()).transpose().map_err(|_| Error::BadMemory { entry: MARK })?,
+        mark: mark
+            .map(|mark| mark.parse())
+            .transpose()
+            .map_err(|_| Error::BadMemory { entry: MARK })?,
         removals: text(REMOVALS)?,
         peers: text(PEERS)?.lines().map(str::to_owned).collect(),
         member: !text(MEMBER)?.is_empty(),
@@ -49,9 +55,17 @@ pub(crate) fn load(store: &ObjectStore) -> Result<Remembered, Error> {
 }
 
 /// Writes what changed, in one batch, and waits until it is synced.
-pub(crate) async fn save(store: &ObjectStore, old: &Remembered, new: &Remembered) -> Result<(), Error> {
+pub(crate) async fn save(
+    store: &ObjectStore,
+    old: &Remembered,
+    new: &Remembered,
+) -> Result<(), Error> {
     let mut batch = Batch::new();
-    if let Some(facts) = new.facts.as_ref().filter(|facts| old.facts.as_ref() != Some(facts)) {
+    if let Some(facts) = new
+        .facts
+        .as_ref()
+        .filter(|facts| old.facts.as_ref() != Some(facts))
+    {
         ObjectStore::stage_meta(&mut batch, FACTS, encode_facts(facts));
     }
     if let Some(mark) = new.mark.filter(|mark| old.mark != Some(*mark)) {

@@ -68,17 +68,28 @@ async fn try_pull<T: Transport>(core: &Core<T>, pull: Pull) -> Result<Landed, cr
         after: pull.after,
         bytes_max: TransferConfig::default().page_bytes.get(),
     };
-    let page = core.transport.fetch_range(pull.source, fence, &request, PAGE_TIMEOUT).await?;
+    let page = core
+        .transport
+        .fetch_range(pull.source, fence, &request, PAGE_TIMEOUT)
+        .await?;
     let mut newest = None;
     let mut bytes = 0;
     for entry in &page.entries {
         let joined = core.store.join(&entry.key, &entry.state, |_| {})?;
         newest = newest.max(Some(joined.seq));
-        bytes += entry.state.values().map(|(_, value)| value.body.as_ref().map_or(0, |body| body.len())).sum::<usize>()
+        bytes += entry
+            .state
+            .values()
+            .map(|(_, value)| value.body.as_ref().map_or(0, |body| body.len()))
+            .sum::<usize>()
             + entry.key.key().len();
     }
     if let Some(seq) = newest {
         core.store.synced(seq).await?;
     }
-    Ok(Landed { next: page.next, items: page.entries.len(), bytes })
+    Ok(Landed {
+        next: page.next,
+        items: page.entries.len(),
+        bytes,
+    })
 }

@@ -22,8 +22,14 @@ impl Standalone {
     pub async fn start(config: NodeConfig) -> Result<Self, Error> {
         config.validate()?;
         let listener = node::listen(&config.listen).await?;
-        let local = listener.local_addr().map_err(|reason| Error::Listen { address: config.listen.clone(), reason })?;
-        let options = RawOptions { durability: engine::durability(&config), ..RawOptions::default() };
+        let local = listener.local_addr().map_err(|reason| Error::Listen {
+            address: config.listen.clone(),
+            reason,
+        })?;
+        let options = RawOptions {
+            durability: engine::durability(&config),
+            ..RawOptions::default()
+        };
         let store = Arc::new(RawStore::open(engine::open(&config)?, options)?);
         let builder = ServerBuilder::new(ServerConfig {
             client_requests_max: config.in_flight_max,
@@ -34,7 +40,10 @@ impl Standalone {
         let health = builder.health();
         let server = Server::spawn(builder, listener, async move { health.set_ready(true) });
         tracing::info!(address = %local, engine, "listening, standalone");
-        Ok(Self { address: local.to_string(), server })
+        Ok(Self {
+            address: local.to_string(),
+            server,
+        })
     }
 
     /// Where it is reached.

@@ -34,13 +34,22 @@ pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>) -> Error {
 fn heed<T: Transport>(core: &Core<T>, event: &Event) -> Result<(), Error> {
     match event {
         Event::GenerationAhead { seen } => {
-            return Err(Error::OlderDisk { seen: *seen, ours: core.store.generation() });
+            return Err(Error::OlderDisk {
+                seen: *seen,
+                ours: core.store.generation(),
+            });
         }
         Event::Left(id) if *id == core.me => return Err(Error::Removed),
         Event::Refused { address, refusal } => {
-            let waiting = core.cluster.gossip().with(|gossip| gossip.facts().is_none());
+            let waiting = core
+                .cluster
+                .gossip()
+                .with(|gossip| gossip.facts().is_none());
             if waiting || *refusal == Refusal::MemberLeft {
-                return Err(Error::RefusedBy { address: address.clone(), refusal: *refusal });
+                return Err(Error::RefusedBy {
+                    address: address.clone(),
+                    refusal: *refusal,
+                });
             }
             tracing::error!(%address, %refusal, "a peer refuses this node");
         }

@@ -5,7 +5,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use dynamokv::rpc::pb::{GetRequest, PutRequest};
+use dynamokv::rpc::pb::{GetRequest, MembersRequest, PutRequest};
 use support::{Cell, bodies, cluster, config, eventually, grow, settle};
 use tonic::Code;
 
@@ -30,7 +30,12 @@ async fn puts_in_sequence_through_two_coordinators_leave_no_false_siblings() {
     for round in 0..50_usize {
         let client = &clients[round % 2];
         let value = round.to_string();
-        context = client.put("k", &value, &context).await.unwrap().context.to_vec();
+        context = client
+            .put("k", &value, &context)
+            .await
+            .unwrap()
+            .context
+            .to_vec();
         assert_eq!(clients[(round + 1) % 2].values("k").await, [value]);
     }
 }
@@ -38,7 +43,12 @@ async fn puts_in_sequence_through_two_coordinators_leave_no_false_siblings() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_coordinator_does_not_issue_its_dots_again() {
     let mut cells = cluster(3).await;
-    let mut context = cells[0].client().put("k", "before", b"").await.unwrap().context;
+    let mut context = cells[0]
+        .client()
+        .put("k", "before", b"")
+        .await
+        .unwrap()
+        .context;
     for round in 0..5 {
         cells[0].kill().await;
         cells[0].restart().await.unwrap();
@@ -47,13 +57,21 @@ async fn a_restarted_coordinator_does_not_issue_its_dots_again() {
         let value = format!("after {round}");
         client.put("k", &value, &context).await.unwrap();
         for cell in &cells {
-            assert_eq!(cell.client().values("k").await, [value.clone()], "acknowledged and not thrown away");
+            assert_eq!(
+                cell.client().values("k").await,
+                [value.clone()],
+                "acknowledged and not thrown away"
+            );
         }
         // A write without context is concurrent with it, and neither may swallow the other.
         client.put("k", "blind", b"").await.unwrap();
         let read = client.get("k").await.unwrap();
         assert_eq!(bodies(&read.values), [value, "blind".to_owned()]);
-        context = client.put("k", "merged", &read.context).await.unwrap().context;
+        context = client
+            .put("k", "merged", &read.context)
+            .await
+            .unwrap()
+            .context;
         assert_eq!(client.values("k").await, ["merged"]);
     }
 }
@@ -66,11 +84,17 @@ async fn with_two_of_three_nodes_down_a_write_quorum_of_two_is_refused() {
     }
     let client = cells[0].client();
     let error = client.put("k", "v", b"").await.unwrap_err();
-    assert!(matches!(error.code(), Code::Unavailable | Code::Unknown), "{error}");
-    eventually("the others count as down and nothing is written any more", async || {
-        let error = client.put("other", "v", b"").await.unwrap_err();
-        error.code() == Code::Unavailable && error.message().contains("not applied")
-    })
+    assert!(
+        matches!(error.code(), Code::Unavailable | Code::Unknown),
+        "{error}"
+    );
+    eventually(
+        "the others count as down and nothing is written any more",
+        async || {
+            let error = client.put("other", "v", b"").await.unwrap_err();
+            error.code() == Code::Unavailable && error.message().contains("not applied")
+        },
+    )
     .await;
     let error = client.get("k").await.unwrap_err();
     assert_eq!(error.code(), Code::Unavailable, "{error}");
@@ -86,7 +110,10 @@ async fn a_crashed_node_gets_its_hints_when_it_comes_back_under_its_address() {
     let keys: Vec<String> = (0..50).map(|n| format!("hinted-{n}")).collect();
     for key in &keys {
         // Until the crash is noticed a put may find its coordinator gone.
-        eventually("the put is acknowledged", async || client.put(key, "v", b"").await.is_ok()).await;
+        eventually("the put is acknowledged", async || {
+            client.put(key, "v", b"").await.is_ok()
+        })
+        .await;
     }
     let mut held = 0;
     for cell in cells.iter().filter(|cell| cell.config.name != "n2") {
@@ -125,7 +152,10 @@ async fn a_hint_that_cannot_be_delivered_stays_durable_until_it_can() {
             break key;
         }
     };
-    eventually("the put is acknowledged", async || client.put(&key, "v", b"").await.is_ok()).await;
+    eventually("the put is acknowledged", async || {
+        client.put(&key, "v", b"").await.is_ok()
+    })
+    .await;
     let mut holder = None;
     eventually("somebody holds the hint", async || {
         for (index, cell) in cells.iter().enumerate().filter(|(index, _)| *index != 1) {
@@ -139,21 +169,33 @@ async fn a_hint_that_cannot_be_delivered_stays_durable_until_it_can() {
     let holder = holder.unwrap();
     cells[holder].kill().await;
     cells[holder].restart().await.unwrap();
-    assert!(cells[holder].client().own(&key).await.marked, "the hint outlived its holder's crash");
+    assert!(
+        cells[holder].client().own(&key).await.marked,
+        "the hint outlived its holder's crash"
+    );
     cells[1].restart().await.unwrap();
     let back = cells[1].client();
-    eventually("the hint is delivered", async || bodies(&back.own(&key).await.values) == ["v"]).await;
-    eventually("and then let go", async || !cells[holder].client().own(&key).await.marked).await;
+    eventually("the hint is delivered", async || {
+        bodies(&back.own(&key).await.values) == ["v"]
+    })
+    .await;
+    eventually("and then let go", async || {
+        !cells[holder].client().own(&key).await.marked
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn growing_from_three_to_nine_nodes_hides_no_acknowledged_key() {
+async fn growing_from_three_to_twelve_nodes_hides_no_acknowledged_key() {
     let mut cells = cluster(3).await;
     let client = cells[0].client();
     for n in 0..1_000 {
-        client.put(&format!("key-{n}"), &format!("value-{n}"), b"").await.unwrap();
+        client
+            .put(&format!("key-{n}"), &format!("value-{n}"), b"")
+            .await
+            .unwrap();
     }
-    for size in [6, 9] {
+    for size in [6, 9, 12] {
         // Reads go on while the ring grows.
         let reader = tokio::spawn({
             let client = client.clone();
@@ -171,10 +213,19 @@ async fn growing_from_three_to_nine_nodes_hides_no_acknowledged_key() {
         });
         grow(&mut cells, size).await;
         let wrong = reader.await.unwrap();
-        assert!(wrong.is_empty(), "{} of 3000 reads while growing to {size}: {:?}", wrong.len(), &wrong[..wrong.len().min(5)]);
+        assert!(
+            wrong.is_empty(),
+            "{} of 3000 reads while growing to {size}: {:?}",
+            wrong.len(),
+            &wrong[..wrong.len().min(5)]
+        );
         let newest = cells.last().unwrap().client();
         for n in 0..1_000 {
-            assert_eq!(newest.values(&format!("key-{n}")).await, [format!("value-{n}")], "at {size} nodes");
+            assert_eq!(
+                newest.values(&format!("key-{n}")).await,
+                [format!("value-{n}")],
+                "at {size} nodes"
+            );
         }
     }
     strays_go(&cells).await;
@@ -187,9 +238,13 @@ async fn strays_go(cells: &[Cell]) {
         let owners = cells[0].client().owners(&key).await;
         for cell in cells {
             let owned = owners.contains(&cell.id());
-            eventually(&format!("{key} is on {} only if that owns it ({owned})", cell.config.name), async || {
-                !cell.client().own(&key).await.values.is_empty() == owned
-            })
+            eventually(
+                &format!(
+                    "{key} is on {} only if that owns it ({owned})",
+                    cell.config.name
+                ),
+                async || !cell.client().own(&key).await.values.is_empty() == owned,
+            )
             .await;
         }
     }
@@ -202,20 +257,46 @@ async fn a_leaving_node_hands_everything_over_first() {
     for n in 0..300 {
         client.put(&format!("key-{n}"), "v", b"").await.unwrap();
     }
-    let leaver = cells.remove(3);
-    leaver.client().admin().leave(dynamokv::rpc::pb::LeaveRequest {}).await.unwrap();
-    let reason = tokio::time::timeout(support::PATIENCE, leaver.node().ended()).await.expect("it ends by itself");
+    let mut leaver = cells.remove(3);
+    leaver
+        .client()
+        .admin()
+        .leave(dynamokv::rpc::pb::LeaveRequest {})
+        .await
+        .unwrap();
+    let reason = tokio::time::timeout(support::PATIENCE, leaver.node().ended())
+        .await
+        .expect("it ends by itself");
     assert!(matches!(*reason, dynamokv::Error::Left), "{reason}");
     let mut left = 0;
     for n in 0..300 {
         left += leaver.client().own(&format!("key-{n}")).await.values.len();
     }
     assert_eq!(left, 0, "it let go of everything");
-    drop(leaver);
+    let id = leaver.id();
+    leaver.stop().await;
     settle(&cells, 3).await;
+    for cell in &cells {
+        eventually("nobody lists the node any more", async || {
+            let members = cell
+                .client()
+                .admin()
+                .members(MembersRequest {})
+                .await
+                .unwrap()
+                .into_inner()
+                .members;
+            members.iter().all(|member| member.node != id)
+        })
+        .await;
+    }
     for n in 0..300 {
         for cell in &cells {
-            assert_eq!(bodies(&cell.client().own(&format!("key-{n}")).await.values), ["v"], "key-{n}");
+            assert_eq!(
+                bodies(&cell.client().own(&format!("key-{n}")).await.values),
+                ["v"],
+                "key-{n}"
+            );
         }
     }
 }
@@ -230,17 +311,33 @@ async fn a_dead_member_that_is_removed_is_replaced_by_heirs_with_all_the_data() 
     let dead = cells[3].id();
     cells[3].kill().await;
     let mut dead_cell = cells.remove(3);
-    client.admin().remove(dynamokv::rpc::pb::RemoveRequest { node: dead }).await.unwrap();
+    client
+        .admin()
+        .remove(dynamokv::rpc::pb::RemoveRequest { node: dead })
+        .await
+        .unwrap();
     settle(&cells, 3).await;
     for n in 0..200 {
-        let request = GetRequest { key: format!("key-{n}").into(), r: Some(3), ..GetRequest::default() };
-        assert_eq!(bodies(&client.get_request(request).await.unwrap().values), ["v"]);
+        let request = GetRequest {
+            key: format!("key-{n}").into(),
+            r: Some(3),
+            ..GetRequest::default()
+        };
+        assert_eq!(
+            bodies(&client.get_request(request).await.unwrap().values),
+            ["v"]
+        );
     }
     // What it held is no part of the cluster any more: it may not come back with it.
     dead_cell.restart().await.unwrap();
-    let reason = tokio::time::timeout(support::PATIENCE, dead_cell.node().ended()).await.expect("it is told");
+    let reason = tokio::time::timeout(support::PATIENCE, dead_cell.node().ended())
+        .await
+        .expect("it is told");
     let told = reason.to_string();
-    assert!(told.contains("removed") || told.contains("left the cluster"), "{told}");
+    assert!(
+        told.contains("removed") || told.contains("left the cluster"),
+        "{told}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -262,10 +359,21 @@ async fn writes_during_a_change_are_on_all_replicas_of_the_new_ring() {
     });
     grow(&mut cells, 5).await;
     let acknowledged = writer.await.unwrap();
-    assert!(acknowledged.len() > 1_400, "only {} of 1500 puts went through", acknowledged.len());
+    assert!(
+        acknowledged.len() > 1_400,
+        "only {} of 1500 puts went through",
+        acknowledged.len()
+    );
     for key in &acknowledged {
-        let strict = GetRequest { key: key.clone().into(), ..GetRequest::default() };
-        assert_eq!(bodies(&client.get_request(strict).await.unwrap().values), ["v"], "{key}");
+        let strict = GetRequest {
+            key: key.clone().into(),
+            ..GetRequest::default()
+        };
+        assert_eq!(
+            bodies(&client.get_request(strict).await.unwrap().values),
+            ["v"],
+            "{key}"
+        );
     }
 }
 
@@ -290,16 +398,31 @@ async fn a_deleted_key_stays_deleted_when_a_replica_that_was_away_returns() {
     let client = cells[0].client();
     let context = client.put("k", "v", b"").await.unwrap().context;
     let owners = client.owners("k").await;
-    let away = (1..4).find(|index| owners.contains(&cells[*index].id())).unwrap();
+    let away = (1..4)
+        .find(|index| owners.contains(&cells[*index].id()))
+        .unwrap();
     let returning = cells[away].client();
-    eventually("the replica has the value", async || !returning.own("k").await.values.is_empty()).await;
+    eventually("the replica has the value", async || {
+        !returning.own("k").await.values.is_empty()
+    })
+    .await;
     cells[away].kill().await;
-    eventually("the delete is acknowledged", async || client.delete("k", &context).await.is_ok()).await;
+    eventually("the delete is acknowledged", async || {
+        client.delete("k", &context).await.is_ok()
+    })
+    .await;
     cells[away].restart().await.unwrap();
     let returning = cells[away].client();
-    eventually("the returned replica learns of it", async || returning.own("k").await.values.is_empty()).await;
+    eventually("the returned replica learns of it", async || {
+        returning.own("k").await.values.is_empty()
+    })
+    .await;
     for cell in &cells {
-        assert!(cell.client().values("k").await.is_empty(), "{} brings it back", cell.config.name);
+        assert!(
+            cell.client().values("k").await.is_empty(),
+            "{} brings it back",
+            cell.config.name
+        );
     }
 }
 
@@ -313,7 +436,9 @@ async fn a_second_node_with_the_same_id_is_told_so_and_does_not_join() {
     twin.id = Some("00000000000000a1".into());
     twin.seeds = vec![first.address().to_owned()];
     let twin = Cell::start(twin).await;
-    let reason = tokio::time::timeout(support::PATIENCE, twin.node().ended()).await.expect("it is told");
+    let reason = tokio::time::timeout(support::PATIENCE, twin.node().ended())
+        .await
+        .expect("it is told");
     assert!(reason.to_string().contains("id"), "{reason}");
     assert_eq!(first.client().ring(None).await.shares.len(), 1);
 }
@@ -327,7 +452,9 @@ async fn a_node_of_another_cluster_name_is_told_so_and_does_not_join() {
     stranger.cluster = "another".into();
     stranger.seeds = vec![first.address().to_owned()];
     let stranger = Cell::start(stranger).await;
-    let reason = tokio::time::timeout(support::PATIENCE, stranger.node().ended()).await.expect("it is told");
+    let reason = tokio::time::timeout(support::PATIENCE, stranger.node().ended())
+        .await
+        .expect("it is told");
     assert!(reason.to_string().contains("another name"), "{reason}");
     assert_eq!(first.client().ring(None).await.shares.len(), 1);
 }
@@ -337,9 +464,21 @@ async fn a_node_whose_disk_was_emptied_does_not_pass_for_what_it_was() {
     let mut cells = cluster(3).await;
     cells[2].kill().await;
     let mut config = cells[2].config.clone();
-    config.id = Some(cells[0].client().ring(None).await.shares.iter().map(|share| share.node.clone()).find(|id| *id != cells[0].id() && *id != cells[1].id()).unwrap());
+    config.id = Some(
+        cells[0]
+            .client()
+            .ring(None)
+            .await
+            .shares
+            .iter()
+            .map(|share| share.node.clone())
+            .find(|id| *id != cells[0].id() && *id != cells[1].id())
+            .unwrap(),
+    );
     let emptied = Cell::try_start(config, support::memory()).await.unwrap();
-    let reason = tokio::time::timeout(support::PATIENCE, emptied.node().ended()).await.expect("it is told");
+    let reason = tokio::time::timeout(support::PATIENCE, emptied.node().ended())
+        .await
+        .expect("it is told");
     assert!(reason.to_string().contains("emptied"), "{reason}");
 }
 
@@ -362,27 +501,73 @@ async fn bad_input_gets_an_answer_that_names_the_field_and_the_limit() {
     let mut damaged = context.clone();
     damaged[3] ^= 1;
     let cases = [
-        ("an empty key", put(b"", b"v".to_vec(), b"", None).await, "key", "65536"),
-        ("an oversized key", put(&[7; 65_537], b"v".to_vec(), b"", None).await, "key", "65536"),
-        ("an oversized value", put(b"k", vec![7; (4 << 20) + 1], b"", None).await, "value", "4194304"),
-        ("a damaged context", put(b"k", b"v".to_vec(), &damaged, None).await, "context", ""),
-        ("a context of another key", put(b"other", b"v".to_vec(), &context, None).await, "context", ""),
-        ("w above N", put(b"k", b"v".to_vec(), b"", Some(4)).await, "w", "1..=3"),
+        (
+            "an empty key",
+            put(b"", b"v".to_vec(), b"", None).await,
+            "key",
+            "65536",
+        ),
+        (
+            "an oversized key",
+            put(&[7; 65_537], b"v".to_vec(), b"", None).await,
+            "key",
+            "65536",
+        ),
+        (
+            "an oversized value",
+            put(b"k", vec![7; (4 << 20) + 1], b"", None).await,
+            "value",
+            "4194304",
+        ),
+        (
+            "a damaged context",
+            put(b"k", b"v".to_vec(), &damaged, None).await,
+            "context",
+            "",
+        ),
+        (
+            "a context of another key",
+            put(b"other", b"v".to_vec(), &context, None).await,
+            "context",
+            "",
+        ),
+        (
+            "w above N",
+            put(b"k", b"v".to_vec(), b"", Some(4)).await,
+            "w",
+            "1..=3",
+        ),
     ];
     for (what, error, field, limit) in cases {
         assert_eq!(error.code(), Code::InvalidArgument, "{what}: {error}");
-        assert!(error.message().contains(field) && error.message().contains(limit), "{what}: {error}");
+        assert!(
+            error.message().contains(field) && error.message().contains(limit),
+            "{what}: {error}"
+        );
     }
-    let request = GetRequest { key: "k".into(), r: Some(4), ..GetRequest::default() };
+    let request = GetRequest {
+        key: "k".into(),
+        r: Some(4),
+        ..GetRequest::default()
+    };
     let error = client.get_request(request).await.unwrap_err();
-    assert!(error.code() == Code::InvalidArgument && error.message().contains("1..=3"), "{error}");
+    assert!(
+        error.code() == Code::InvalidArgument && error.message().contains("1..=3"),
+        "{error}"
+    );
     let error = client.delete("k", b"").await.unwrap_err();
-    assert!(error.code() == Code::InvalidArgument && error.message().contains("context"), "{error}");
+    assert!(
+        error.code() == Code::InvalidArgument && error.message().contains("context"),
+        "{error}"
+    );
     // A stale context is no error: the write is concurrent with what the client did not see.
     client.put("k", "newer", &context).await.unwrap();
     client.put("k", "stale", &context).await.unwrap();
     assert_eq!(client.values("k").await, ["newer", "stale"]);
-    client.put("big", &"x".repeat(4 << 20), b"").await.expect("the greatest value is taken");
+    client
+        .put("big", &"x".repeat(4 << 20), b"")
+        .await
+        .expect("the greatest value is taken");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -390,11 +575,23 @@ async fn a_stopped_replica_delays_nobody_once_it_is_noticed() {
     let mut cells = cluster(3).await;
     cells[2].kill().await;
     let client = cells[0].client();
-    eventually("the crash is noticed", async || client.put("warm", "v", b"").await.is_ok()).await;
+    eventually("the crash is noticed", async || {
+        client.put("warm", "v", b"").await.is_ok()
+    })
+    .await;
     let start = Instant::now();
     let mut context = Vec::new();
     for n in 0..20 {
-        context = client.put("k", &n.to_string(), &context).await.unwrap().context.to_vec();
+        context = client
+            .put("k", &n.to_string(), &context)
+            .await
+            .unwrap()
+            .context
+            .to_vec();
     }
-    assert!(start.elapsed() < Duration::from_secs(2), "20 puts took {:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(2),
+        "20 puts took {:?}",
+        start.elapsed()
+    );
 }

@@ -30,7 +30,10 @@ impl<T: Transport> AdminService for Service<T> {
                 name: local.profile.name.clone(),
                 address: self.address.clone(),
                 cluster_name: self.config.cluster.clone(),
-                cluster_id: gossip.facts().map(|facts| format!("{:016x}", facts.cluster_id)).unwrap_or_default(),
+                cluster_id: gossip
+                    .facts()
+                    .map(|facts| format!("{:016x}", facts.cluster_id))
+                    .unwrap_or_default(),
                 status: pb::NodeStatus::from(status).into(),
                 generation: local.generation,
                 version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -53,7 +56,10 @@ impl<T: Transport> AdminService for Service<T> {
     async fn members(&self, _: pb::MembersRequest) -> Result<pb::MembersResponse, AdminError> {
         let view = self.core.cluster.view();
         let members = self.core.cluster.gossip().with(|gossip| {
-            gossip.members().map(|state| describe(state, gossip, &view)).collect()
+            gossip
+                .members()
+                .map(|state| describe(state, gossip, &view))
+                .collect()
         });
         Ok(pb::MembersResponse { members })
     }
@@ -61,7 +67,10 @@ impl<T: Transport> AdminService for Service<T> {
     async fn ring(&self, request: pb::RingRequest) -> Result<pb::RingResponse, AdminError> {
         let view = self.core.cluster.view();
         let ring = view.current.as_ref();
-        let location = request.locate.map(|locator| locate(locator, &view)).transpose()?;
+        let location = request
+            .locate
+            .map(|locator| locate(locator, &view))
+            .transpose()?;
         Ok(pb::RingResponse {
             partitions: ring.partitions(),
             replicas: count(ring.replicas_wanted()),
@@ -75,25 +84,41 @@ impl<T: Transport> AdminService for Service<T> {
 
     async fn hints(&self, _: pb::HintsRequest) -> Result<pb::HintsResponse, AdminError> {
         let counts = self.hint_counts()?.into_iter();
-        let targets = counts.map(|(target, count)| pb::HintCount { target: target.to_string(), count });
-        Ok(pb::HintsResponse { targets: targets.collect() })
+        let targets = counts.map(|(target, count)| pb::HintCount {
+            target: target.to_string(),
+            count,
+        });
+        Ok(pb::HintsResponse {
+            targets: targets.collect(),
+        })
     }
 
-    async fn read_local(&self, request: pb::ReadLocalRequest) -> Result<pb::ReadLocalResponse, AdminError> {
+    async fn read_local(
+        &self,
+        request: pb::ReadLocalRequest,
+    ) -> Result<pb::ReadLocalResponse, AdminError> {
         let key = object_key(&request.keyspace, request.key)?;
-        let copy = self.core.replica.own_copy(&key).map_err(|error| AdminError::Failed(error.to_string()))?;
+        let copy = self
+            .core
+            .replica
+            .own_copy(&key)
+            .map_err(|error| AdminError::Failed(error.to_string()))?;
         Ok(local_copy(&key, &copy))
     }
 
     async fn leave(&self, _: pb::LeaveRequest) -> Result<pb::LeaveResponse, AdminError> {
         let core = &self.core;
         core.cluster.gossip().with(|gossip| {
-            let alone = gossip.facts().is_none_or(|facts| facts.current.members.len() < 2);
+            let alone = gossip
+                .facts()
+                .is_none_or(|facts| facts.current.members.len() < 2);
             if alone {
                 let reason = "this node is the only member: there is nobody to hand its data to";
                 return Err(AdminError::Precondition(reason.to_owned()));
             }
-            gossip.set_status(Status::Leaving).map_err(|error| AdminError::Precondition(error.to_string()))
+            gossip
+                .set_status(Status::Leaving)
+                .map_err(|error| AdminError::Precondition(error.to_string()))
         })?;
         core.cluster.refresh();
         core.cluster.gossip().kick();
@@ -104,7 +129,9 @@ impl<T: Transport> AdminService for Service<T> {
         let node: NodeId = request
             .node
             .parse()
-            .map_err(|error: dynamokv_ring::Error| AdminError::InvalidArgument(format!("node: {error}")))?;
+            .map_err(|error: dynamokv_ring::Error| {
+                AdminError::InvalidArgument(format!("node: {error}"))
+            })?;
         let gossip = self.core.cluster.gossip();
         gossip
             .with(|gossip| gossip.request_removal(node))
@@ -119,7 +146,11 @@ impl<T: Transport> Service<T> {
     fn hint_counts(&self) -> Result<BTreeMap<NodeId, u64>, AdminError> {
         let mut counts = BTreeMap::new();
         for target in self.core.hints.targets() {
-            let held = self.core.hints.count(target).map_err(|error| AdminError::Failed(error.to_string()))?;
+            let held = self
+                .core
+                .hints
+                .count(target)
+                .map_err(|error| AdminError::Failed(error.to_string()))?;
             if held > 0 {
                 counts.insert(target, held);
             }
@@ -134,7 +165,9 @@ impl<T: Transport> Service<T> {
             let facts = gossip.facts()?;
             let open = facts.open.as_ref()?;
             let walk = ChangeProgress::new(self.core.me, gossip.local().stage_mark());
-            let stage = walk.stage(facts).map_or_else(|| "none".to_owned(), |stage| stage.to_string());
+            let stage = walk
+                .stage(facts)
+                .map_or_else(|| "none".to_owned(), |stage| stage.to_string());
             let blockers = walk.blocked_by(facts, &gossip.change_view());
             Some(pb::OpenChange {
                 number: open.target.number,
@@ -153,7 +186,10 @@ impl<T: Transport> Service<T> {
 }
 
 fn coming(facts: &ClusterFacts, open: &Change) -> Vec<NodeId> {
-    open.target.ids().filter(|id| !facts.current.contains(*id)).collect()
+    open.target
+        .ids()
+        .filter(|id| !facts.current.contains(*id))
+        .collect()
 }
 
 fn leaving(facts: &ClusterFacts, open: &Change) -> Vec<NodeId> {
@@ -175,10 +211,17 @@ fn warnings(view: &View, gossip: &Gossip) -> Vec<String> {
     if !view.has_member(view.me) {
         warnings.push("this node waits to be let in".to_owned());
     } else if members < wanted {
-        warnings.push(format!("{members} members cannot keep {wanted} copies of each key"));
+        warnings.push(format!(
+            "{members} members cannot keep {wanted} copies of each key"
+        ));
     }
-    let down: BTreeSet<NodeId> =
-        view.current.members().iter().map(|member| member.id).filter(|id| !gossip.is_live(*id)).collect();
+    let down: BTreeSet<NodeId> = view
+        .current
+        .members()
+        .iter()
+        .map(|member| member.id)
+        .filter(|id| !gossip.is_live(*id))
+        .collect();
     for id in down {
         warnings.push(format!("{id} is down"));
     }
@@ -198,14 +241,24 @@ fn describe(state: &NodeState, gossip: &Gossip, view: &View) -> pb::Member {
         generation: state.generation,
         heartbeat: state.heartbeat,
         in_ring: view.current.contains(state.id),
-        in_next_ring: view.next.as_ref().is_some_and(|ring| ring.contains(state.id)),
-        details: state.kv.iter().map(|(key, entry)| (key.clone(), entry.value.clone())).collect(),
+        in_next_ring: view
+            .next
+            .as_ref()
+            .is_some_and(|ring| ring.contains(state.id)),
+        details: state
+            .kv
+            .iter()
+            .map(|(key, entry)| (key.clone(), entry.value.clone()))
+            .collect(),
     }
 }
 
 fn shares(ring: &dyn Placement) -> Vec<pb::RingShare> {
-    let mut held: BTreeMap<NodeId, (u32, u32)> =
-        ring.members().iter().map(|member| (member.id, (0, 0))).collect();
+    let mut held: BTreeMap<NodeId, (u32, u32)> = ring
+        .members()
+        .iter()
+        .map(|member| (member.id, (0, 0)))
+        .collect();
     for partition in ring.partition_ids() {
         for (place, owner) in ring.owners_of(partition).iter().enumerate() {
             let (partitions, first) = held.entry(*owner).or_default();
@@ -232,13 +285,21 @@ fn locate(locator: pb::KeyLocator, view: &View) -> Result<pb::KeyLocation, Admin
         token: token.to_string(),
         partition: view.current.partition_of(token).0,
         owners: names(owners.iter().copied()),
-        next_owners: names(view.next.iter().flat_map(|next| next.owners(token).iter().copied())),
+        next_owners: names(
+            view.next
+                .iter()
+                .flat_map(|next| next.owners(token).iter().copied()),
+        ),
         fallbacks: names(view.fallbacks(token, &[owners])),
     })
 }
 
 fn object_key(keyspace: &str, key: bytes::Bytes) -> Result<ObjectKey, AdminError> {
-    let keyspace = if keyspace.is_empty() { DEFAULT_KEYSPACE } else { keyspace };
+    let keyspace = if keyspace.is_empty() {
+        DEFAULT_KEYSPACE
+    } else {
+        keyspace
+    };
     ObjectKey::new(keyspace, key).map_err(|error| AdminError::InvalidArgument(error.to_string()))
 }
 

@@ -34,7 +34,13 @@ impl<T: Transport> Service<T> {
         address: String,
         streaming: watch::Receiver<Progress>,
     ) -> Arc<Self> {
-        Arc::new(Self { core, config, address, streaming, started: Instant::now() })
+        Arc::new(Self {
+            core,
+            config,
+            address,
+            streaming,
+            started: Instant::now(),
+        })
     }
 
     /// Serves everything behind one listener; healthy once the node is a member.
@@ -43,7 +49,10 @@ impl<T: Transport> Service<T> {
             client_requests_max: self.config.in_flight_max,
             ..ServerConfig::default()
         });
-        let builder = builder.kv(Arc::clone(&self)).peer(Arc::clone(&self)).admin(Arc::clone(&self));
+        let builder = builder
+            .kv(Arc::clone(&self))
+            .peer(Arc::clone(&self))
+            .admin(Arc::clone(&self));
         let readiness = follow_membership(self, builder.health());
         Server::spawn(builder, listener, readiness)
     }
@@ -92,7 +101,10 @@ impl Server {
                 () = readiness => {}
             }
         });
-        Self { stop: Some(stop), task }
+        Self {
+            stop: Some(stop),
+            task,
+        }
     }
 
     /// Refuses new requests and waits for those under way.

@@ -3,8 +3,8 @@
 use std::num::NonZeroUsize;
 
 use dynamokv_coordinator::{
-    Error, Fence, Forwarded, Membership, PutReply, Refusal, ReplicaError, ReplicaRead, ReplicaState,
-    ReplicaWrite, View, WritePhase,
+    Error, Fence, Forwarded, Membership, PutReply, Refusal, ReplicaError, ReplicaRead,
+    ReplicaState, ReplicaWrite, View, WritePhase,
 };
 use dynamokv_gossip::Message;
 use dynamokv_handoff::{Entry, HintRequest, Page, RangeRequest};
@@ -31,7 +31,11 @@ impl<T: Transport> PeerService for Service<T> {
         self.core.coordinator.put_forwarded(forwarded).await
     }
 
-    async fn send_hints(&self, fence: Fence, entries: Vec<Entry>) -> Result<Vec<bool>, ReplicaError> {
+    async fn send_hints(
+        &self,
+        fence: Fence,
+        entries: Vec<Entry>,
+    ) -> Result<Vec<bool>, ReplicaError> {
         let view = self.admit(&fence)?;
         let mut newest = None;
         let mut accepted = Vec::with_capacity(entries.len());
@@ -51,9 +55,13 @@ impl<T: Transport> PeerService for Service<T> {
 
     async fn fetch_hints(&self, fence: Fence, request: HintRequest) -> Result<Page, ReplicaError> {
         self.admit(&fence)?;
-        let items = NonZeroUsize::new(request.limit.min(PAGE_ITEMS_MAX)).unwrap_or(NonZeroUsize::MIN);
+        let items =
+            NonZeroUsize::new(request.limit.min(PAGE_ITEMS_MAX)).unwrap_or(NonZeroUsize::MIN);
         let bytes = NonZeroUsize::MIN.saturating_add(PAGE_BYTES_MAX);
-        let hints = self.core.hints.page(request.target, request.after.as_ref(), items, bytes);
+        let hints = self
+            .core
+            .hints
+            .page(request.target, request.after.as_ref(), items, bytes);
         Ok(hints.map_err(failed)?.page)
     }
 
@@ -67,12 +75,26 @@ impl<T: Transport> PeerService for Service<T> {
         let range = view.current.range_of(request.partition);
         let bytes = request.bytes_max.min(PAGE_BYTES_MAX);
         let after = request.after.as_ref();
-        let page = self.core.store.scan(range, after, PAGE_ITEMS_MAX, bytes).map_err(failed)?;
-        let entries = page.entries.into_iter().map(|(key, state)| Entry { key, state }).collect();
-        Ok(Page { entries, next: page.next })
+        let page = self
+            .core
+            .store
+            .scan(range, after, PAGE_ITEMS_MAX, bytes)
+            .map_err(failed)?;
+        let entries = page
+            .entries
+            .into_iter()
+            .map(|(key, state)| Entry { key, state })
+            .collect();
+        Ok(Page {
+            entries,
+            next: page.next,
+        })
     }
 
-    async fn push_gossip(&self, message: Message) -> Result<Option<Message>, dynamokv_gossip::Error> {
+    async fn push_gossip(
+        &self,
+        message: Message,
+    ) -> Result<Option<Message>, dynamokv_gossip::Error> {
         self.core.cluster.gossip().receive(message)
     }
 }

@@ -39,23 +39,40 @@ pub fn config(name: &str) -> NodeConfig {
 }
 
 pub fn memory() -> Arc<dyn Engine> {
-    Arc::new(MemoryEngine::new([Family::OBJECTS, Family::META, Family::HINTS]))
+    Arc::new(MemoryEngine::new([
+        Family::OBJECTS,
+        Family::META,
+        Family::HINTS,
+    ]))
 }
 
 impl Cell {
     pub async fn start(config: NodeConfig) -> Self {
-        Self::try_start(config, memory()).await.expect("the node starts")
+        Self::try_start(config, memory())
+            .await
+            .expect("the node starts")
     }
 
-    pub async fn try_start(config: NodeConfig, disk: Arc<dyn Engine>) -> Result<Self, dynamokv::Error> {
-        let mut cell = Self { config, disk, running: None };
+    pub async fn try_start(
+        config: NodeConfig,
+        disk: Arc<dyn Engine>,
+    ) -> Result<Self, dynamokv::Error> {
+        let mut cell = Self {
+            config,
+            disk,
+            running: None,
+        };
         cell.restart().await?;
         Ok(cell)
     }
 
     pub async fn restart(&mut self) -> Result<(), dynamokv::Error> {
         assert!(self.running.is_none());
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let builder = Node::builder(self.config.clone()).engine(Arc::clone(&self.disk));
         let started = runtime.spawn(builder.start()).await.unwrap();
         match started {
@@ -87,14 +104,18 @@ impl Cell {
     pub async fn kill(&mut self) {
         let (runtime, node) = self.running.take().expect("running");
         drop(node);
-        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
+        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE))
+            .await
+            .unwrap();
     }
 
     /// Stops cleanly.
     pub async fn stop(&mut self) {
         let (runtime, node) = self.running.take().expect("running");
         runtime.spawn(node.shutdown()).await.unwrap().unwrap();
-        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
+        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE))
+            .await
+            .unwrap();
     }
 
     pub fn client(&self) -> Client {
@@ -133,10 +154,16 @@ pub async fn grow(cells: &mut Vec<Cell>, size: usize) {
 
 pub async fn settle(cells: &[Cell], size: usize) {
     for cell in cells.iter().filter(|cell| cell.running.is_some()) {
-        eventually(&format!("{} sees {size} members and no open change", cell.config.name), async || {
-            let ring = cell.client().ring(None).await;
-            ring.shares.len() == size && ring.open.is_none()
-        })
+        eventually(
+            &format!(
+                "{} sees {size} members and no open change",
+                cell.config.name
+            ),
+            async || {
+                let ring = cell.client().ring(None).await;
+                ring.shares.len() == size && ring.open.is_none()
+            },
+        )
         .await;
     }
 }
@@ -152,8 +179,10 @@ pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
 
 /// The bodies of a reply's values, sorted.
 pub fn bodies(values: &[dynamokv::rpc::pb::Value]) -> Vec<String> {
-    let mut bodies: Vec<String> =
-        values.iter().map(|value| String::from_utf8_lossy(&value.value).into_owned()).collect();
+    let mut bodies: Vec<String> = values
+        .iter()
+        .map(|value| String::from_utf8_lossy(&value.value).into_owned())
+        .collect();
     bodies.sort();
     bodies
 }
@@ -166,8 +195,13 @@ pub struct Client {
 
 impl Client {
     pub fn new(address: &str) -> Self {
-        let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy();
-        Self { kv: KvClient::new(channel.clone()), admin: AdminClient::new(channel) }
+        let channel = Channel::from_shared(format!("http://{address}"))
+            .unwrap()
+            .connect_lazy();
+        Self {
+            kv: KvClient::new(channel.clone()),
+            admin: AdminClient::new(channel),
+        }
     }
 
     pub async fn put(&self, key: &str, value: &str, context: &[u8]) -> Result<PutResponse, Status> {
@@ -194,7 +228,11 @@ impl Client {
     }
 
     pub async fn get(&self, key: &str) -> Result<GetResponse, Status> {
-        self.get_request(GetRequest { key: key.to_owned().into(), ..GetRequest::default() }).await
+        self.get_request(GetRequest {
+            key: key.to_owned().into(),
+            ..GetRequest::default()
+        })
+        .await
     }
 
     pub async fn get_request(&self, request: GetRequest) -> Result<GetResponse, Status> {
@@ -207,13 +245,29 @@ impl Client {
 
     /// The node's own copy.
     pub async fn own(&self, key: &str) -> ReadLocalResponse {
-        let request = ReadLocalRequest { key: key.to_owned().into(), ..ReadLocalRequest::default() };
-        self.admin.clone().read_local(request).await.unwrap().into_inner()
+        let request = ReadLocalRequest {
+            key: key.to_owned().into(),
+            ..ReadLocalRequest::default()
+        };
+        self.admin
+            .clone()
+            .read_local(request)
+            .await
+            .unwrap()
+            .into_inner()
     }
 
     pub async fn ring(&self, locate: Option<&str>) -> RingResponse {
-        let locate = locate.map(|key| KeyLocator { key: key.to_owned().into(), ..KeyLocator::default() });
-        self.admin.clone().ring(RingRequest { locate }).await.unwrap().into_inner()
+        let locate = locate.map(|key| KeyLocator {
+            key: key.to_owned().into(),
+            ..KeyLocator::default()
+        });
+        self.admin
+            .clone()
+            .ring(RingRequest { locate })
+            .await
+            .unwrap()
+            .into_inner()
     }
 
     /// The ids of the key's replicas.
@@ -223,7 +277,13 @@ impl Client {
 
     /// How many objects the node holds for others.
     pub async fn hints(&self) -> u64 {
-        let hints = self.admin.clone().hints(HintsRequest {}).await.unwrap().into_inner();
+        let hints = self
+            .admin
+            .clone()
+            .hints(HintsRequest {})
+            .await
+            .unwrap()
+            .into_inner();
         hints.targets.iter().map(|target| target.count).sum()
     }
 

@@ -32,7 +32,10 @@ impl Drain {
         loop {
             let (phase, _) = view();
             *self.under_way.lock().entry(phase).or_default() += 1;
-            let guard = DrainGuard { drain: Arc::clone(self), phase };
+            let guard = DrainGuard {
+                drain: Arc::clone(self),
+                phase,
+            };
             let (now, value) = view();
             if now == phase {
                 return (guard, value);
@@ -91,7 +94,10 @@ mod tests {
         let (old, ()) = drain.enter(|| (1, ()));
         let (_new, ()) = drain.enter(|| (2, ()));
         let waited = tokio::time::timeout(Duration::from_secs(1), drain.ended_before(2)).await;
-        assert!(waited.is_err(), "an operation of phase 1 is still under way");
+        assert!(
+            waited.is_err(),
+            "an operation of phase 1 is still under way"
+        );
         drop(old);
         drain.ended_before(2).await;
         assert_eq!(drain.len(), 1);
@@ -103,7 +109,11 @@ mod tests {
         let reads = AtomicU64::new(0);
         // The phase changes between the first and the second look.
         let (guard, phase) = drain.enter(|| {
-            let phase = if reads.fetch_add(1, Ordering::SeqCst) == 0 { 1 } else { 2 };
+            let phase = if reads.fetch_add(1, Ordering::SeqCst) == 0 {
+                1
+            } else {
+                2
+            };
             (phase, phase)
         });
         assert_eq!((guard.phase, phase), (2, 2));

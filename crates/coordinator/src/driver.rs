@@ -14,7 +14,8 @@ use crate::config::Config;
 use crate::run::{PutRun, run_get, run_put};
 use crate::{
     Drain, DrainGuard, Error, Fence, Forwarded, GetReply, GetRequest, HintSink, Membership,
-    PutReply, PutRequest, ReadPlan, Refusal, Replica, ReplicaError, ReplicaTransport, View, WritePlan,
+    PutReply, PutRequest, ReadPlan, Refusal, Replica, ReplicaError, ReplicaTransport, View,
+    WritePlan,
 };
 
 /// Milliseconds since the Unix epoch, from wherever the caller takes its time.
@@ -41,7 +42,9 @@ pub(crate) struct Shared<M, T, H> {
 
 impl<M, T, H> Clone for Coordinator<M, T, H> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared) }
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
     }
 }
 
@@ -62,7 +65,10 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Shared<M, T, H> {
 
     /// Feeds the failure detector; a refusal is an answer too.
     pub(crate) fn report<R>(&self, node: NodeId, result: &Result<R, ReplicaError>) {
-        let missed = matches!(result, Err(ReplicaError::Unreachable(_) | ReplicaError::Lost(_)));
+        let missed = matches!(
+            result,
+            Err(ReplicaError::Unreachable(_) | ReplicaError::Lost(_))
+        );
         self.membership.report(node, !missed);
     }
 }
@@ -114,17 +120,28 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
         let mut owners: Vec<NodeId> = sets.concat();
         owners.retain(|owner| view.live.contains(owner));
         for owner in owners {
-            let forwarded = Forwarded { fence: view.fence, put: request.clone() };
+            let forwarded = Forwarded {
+                fence: view.fence,
+                put: request.clone(),
+            };
             let timeout = deadline.saturating_duration_since(Instant::now());
-            let result = self.shared.transport.forward(owner, forwarded, timeout).await;
+            let result = self
+                .shared
+                .transport
+                .forward(owner, forwarded, timeout)
+                .await;
             self.shared.report(owner, &result);
             match result {
-                Ok(Err(Error::Refused(_))) | Err(ReplicaError::Refused(_) | ReplicaError::Unreachable(_)) => {}
+                Ok(Err(Error::Refused(_)))
+                | Err(ReplicaError::Refused(_) | ReplicaError::Unreachable(_)) => {}
                 Ok(verdict) => return verdict,
                 Err(error) => {
                     let kind = crate::AnswerKind::Failed(error.to_string());
                     let answers = vec![crate::Answer { node: owner, kind }];
-                    return Err(Error::Unknown { needed: self.write_quorum(&request), answers });
+                    return Err(Error::Unknown {
+                        needed: self.write_quorum(&request),
+                        answers,
+                    });
                 }
             }
         }
@@ -140,7 +157,11 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
         let view = self.shared.membership.view();
         view.fence.admit(&request.fence, view.required)?;
         let token = request.put.key.token();
-        if !view.write_sets(token).iter().any(|set| set.contains(&view.me)) {
+        if !view
+            .write_sets(token)
+            .iter()
+            .any(|set| set.contains(&view.me))
+        {
             return Err(Refusal::NotOwner.into());
         }
         let _permit = self.admit()?;
@@ -154,7 +175,10 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
     /// [`Error::Unreadable`] names who answered what.
     pub async fn get(&self, request: GetRequest) -> Result<GetReply, Error> {
         let view = self.member_view()?;
-        let quorum = request.options.quorum.unwrap_or(self.shared.config.read_quorum.get());
+        let quorum = request
+            .options
+            .quorum
+            .unwrap_or(self.shared.config.read_quorum.get());
         check_quorum("r", quorum, view.read_ring().replicas_wanted())?;
         self.check_timeout(request.options.timeout)?;
         let _permit = self.admit()?;
@@ -162,7 +186,12 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
         loop {
             let begun = self.shared.begin();
             let fence = begun.view.fence;
-            let plan = ReadPlan::new(&begun.view, request.key.token(), quorum, request.options.mode);
+            let plan = ReadPlan::new(
+                &begun.view,
+                request.key.token(),
+                quorum,
+                request.options.mode,
+            );
             let (respond, response) = oneshot::channel();
             let shared = Arc::clone(&self.shared);
             let key = request.key.clone();
@@ -171,11 +200,18 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
             match (verdict.state, refused_by) {
                 (Some(state), _) => {
                     let (answers, coordinator) = (verdict.answers, view.me);
-                    return Ok(GetReply { state, answers, coordinator });
+                    return Ok(GetReply {
+                        state,
+                        answers,
+                        coordinator,
+                    });
                 }
                 (None, Some(peer)) if self.caught_up(peer, fence, deadline).await => {}
                 (None, _) => {
-                    return Err(Error::Unreadable { needed: quorum, answers: verdict.answers });
+                    return Err(Error::Unreadable {
+                        needed: quorum,
+                        answers: verdict.answers,
+                    });
                 }
             }
         }
@@ -192,31 +228,60 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
             body: request.value,
             content_type: request.content_type,
         };
-        let applied = self.shared.replica.apply(&request.key, value, &request.context, plan.local)?;
+        let applied =
+            self.shared
+                .replica
+                .apply(&request.key, value, &request.context, plan.local)?;
         let context = applied.delta.context().clone();
         let delta = Arc::new(applied.delta);
         loop {
             let fence = begun.view.fence;
             let (respond, response) = oneshot::channel();
-            let run = PutRun { key: request.key.clone(), delta: Arc::clone(&delta), seq: applied.seq };
-            tokio::spawn(run_put(Arc::clone(&self.shared), run, plan, begun, deadline, respond));
+            let run = PutRun {
+                key: request.key.clone(),
+                delta: Arc::clone(&delta),
+                seq: applied.seq,
+            };
+            tokio::spawn(run_put(
+                Arc::clone(&self.shared),
+                run,
+                plan,
+                begun,
+                deadline,
+                respond,
+            ));
             let (verdict, refused_by) = response.await.map_err(|_| Error::Unknown {
                 needed: quorum,
                 answers: Vec::new(),
             })?;
             if verdict.applied {
-                let state = if request.return_values { self.shared.replica.store().get(&request.key)? } else { None };
-                let context = state.as_ref().map_or(context, |state| state.context().clone());
-                return Ok(PutReply { context, state, answers: verdict.answers, coordinator: me });
+                let state = if request.return_values {
+                    self.shared.replica.store().get(&request.key)?
+                } else {
+                    None
+                };
+                let context = state
+                    .as_ref()
+                    .map_or(context, |state| state.context().clone());
+                return Ok(PutReply {
+                    context,
+                    state,
+                    answers: verdict.answers,
+                    coordinator: me,
+                });
             }
-            let unknown = Error::Unknown { needed: quorum, answers: verdict.answers };
+            let unknown = Error::Unknown {
+                needed: quorum,
+                answers: verdict.answers,
+            };
             // The delta is idempotent: under a newer view the same write simply goes on.
             match refused_by {
                 Some(peer) if self.caught_up(peer, fence, deadline).await => {}
                 _ => return Err(unknown),
             }
             begun = self.shared.begin();
-            plan = WritePlan::new(&begun.view, token, quorum, request.options.mode).map_err(|_| unknown)?;
+            plan = WritePlan::new(&begun.view, token, quorum, request.options.mode)
+                .map_err(|_| unknown)?;
         }
     }
 
@@ -228,13 +293,19 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
 
     fn member_view(&self) -> Result<Arc<View>, Error> {
         let view = self.shared.membership.view();
-        if view.has_member(view.me) { Ok(view) } else { Err(Error::NotMember) }
+        if view.has_member(view.me) {
+            Ok(view)
+        } else {
+            Err(Error::NotMember)
+        }
     }
 
     fn admit(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Error> {
         Arc::clone(&self.shared.foreground)
             .try_acquire_owned()
-            .map_err(|_| Error::Overloaded { limit: self.shared.config.in_flight_max.get() })
+            .map_err(|_| Error::Overloaded {
+                limit: self.shared.config.in_flight_max.get(),
+            })
     }
 
     fn check_put(&self, request: &PutRequest) -> Result<(), Error> {
@@ -242,12 +313,19 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
             return Err(Error::ContextRequired);
         }
         let view = self.shared.membership.view();
-        check_quorum("w", self.write_quorum(request), view.current.replicas_wanted())?;
+        check_quorum(
+            "w",
+            self.write_quorum(request),
+            view.current.replicas_wanted(),
+        )?;
         self.check_timeout(request.options.timeout)
     }
 
     fn write_quorum(&self, request: &PutRequest) -> usize {
-        request.options.quorum.unwrap_or(self.shared.config.write_quorum.get())
+        request
+            .options
+            .quorum
+            .unwrap_or(self.shared.config.write_quorum.get())
     }
 
     fn check_timeout(&self, timeout: Option<Duration>) -> Result<(), Error> {
@@ -267,6 +345,10 @@ fn check_quorum(field: &'static str, value: usize, limit: usize) -> Result<(), E
     if (1..=limit).contains(&value) {
         Ok(())
     } else {
-        Err(Error::Quorum { field, value, limit })
+        Err(Error::Quorum {
+            field,
+            value,
+            limit,
+        })
     }
 }

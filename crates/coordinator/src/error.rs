@@ -10,7 +10,11 @@ fn list(answers: &[Answer]) -> String {
     if answers.is_empty() {
         return "nobody was asked".to_owned();
     }
-    answers.iter().map(Answer::to_string).collect::<Vec<_>>().join("; ")
+    answers
+        .iter()
+        .map(Answer::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// Why an operation was not answered as asked, and what is known of its effect.
@@ -73,7 +77,9 @@ pub enum Error {
         limit: usize,
     },
     /// This node is not yet, or no longer, a member of the cluster. Nothing was done; ask another node.
-    #[error("this node is no member of the cluster (yet, or any more); retry later or on another node")]
+    #[error(
+        "this node is no member of the cluster (yet, or any more); retry later or on another node"
+    )]
     NotMember,
     /// The views of the two nodes differ. Nothing was done; gossip, then retry.
     #[error(transparent)]
@@ -117,7 +123,9 @@ impl Error {
     /// What the error means for the caller.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Quorum { .. } | Self::Timeout { .. } | Self::ContextRequired => ErrorKind::Invalid,
+            Self::Quorum { .. } | Self::Timeout { .. } | Self::ContextRequired => {
+                ErrorKind::Invalid
+            }
             Self::Unavailable { .. }
             | Self::Unreadable { .. }
             | Self::NotMember

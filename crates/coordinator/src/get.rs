@@ -83,7 +83,9 @@ impl GetOp {
 
     /// `from` answered or failed.
     pub fn on_reply(&mut self, from: NodeId, result: Result<ReplicaState, String>) {
-        let Some((_, ask)) = self.asked.iter_mut().find(|(node, _)| *node == from) else { return };
+        let Some((_, ask)) = self.asked.iter_mut().find(|(node, _)| *node == from) else {
+            return;
+        };
         if !matches!(ask, Ask::Pending) {
             return;
         }
@@ -135,18 +137,29 @@ impl GetOp {
     }
 
     fn ask_next(&mut self) -> bool {
-        let Some(node) = self.candidates.pop_front() else { return false };
+        let Some(node) = self.candidates.pop_front() else {
+            return false;
+        };
         self.asked.push((node, Ask::Pending));
-        self.actions.push_back(GetAction::Ask { node, as_fallback: !self.owners.contains(&node) });
+        self.actions.push_back(GetAction::Ask {
+            node,
+            as_fallback: !self.owners.contains(&node),
+        });
         true
     }
 
     fn pending(&self) -> usize {
-        self.asked.iter().filter(|(_, ask)| matches!(ask, Ask::Pending)).count()
+        self.asked
+            .iter()
+            .filter(|(_, ask)| matches!(ask, Ask::Pending))
+            .count()
     }
 
     fn counted(&self) -> usize {
-        let owners = self.answered().filter(|(node, _)| self.owners.contains(node)).count();
+        let owners = self
+            .answered()
+            .filter(|(node, _)| self.owners.contains(node))
+            .count();
         // A fallback stands for an owner that could not be reached; more of them than absent owners
         // would let one owner's copy be counted twice.
         let holders = match self.mode {
@@ -181,7 +194,8 @@ impl GetOp {
         self.responded = true;
         let state = (self.counted() >= self.quorum).then(|| self.joined());
         let answers = self.answers();
-        self.actions.push_back(GetAction::Respond(GetVerdict { state, answers }));
+        self.actions
+            .push_back(GetAction::Respond(GetVerdict { state, answers }));
     }
 
     fn end(&mut self) {
@@ -195,7 +209,10 @@ impl GetOp {
             .map(|(node, _)| node)
             .collect();
         for to in stale {
-            self.actions.push_back(GetAction::Repair { to, state: Arc::clone(&joined) });
+            self.actions.push_back(GetAction::Repair {
+                to,
+                state: Arc::clone(&joined),
+            });
         }
     }
 

@@ -83,9 +83,16 @@ impl WritePlan {
                 let answers = set
                     .iter()
                     .filter(|owner| !self.live.contains(owner))
-                    .map(|owner| Answer { node: *owner, kind: AnswerKind::Down })
+                    .map(|owner| Answer {
+                        node: *owner,
+                        kind: AnswerKind::Down,
+                    })
                     .collect();
-                return Err(Error::Unavailable { needed: self.quorum, reachable, answers });
+                return Err(Error::Unavailable {
+                    needed: self.quorum,
+                    reachable,
+                    answers,
+                });
             }
         }
         Ok(())
@@ -112,14 +119,27 @@ impl ReadPlan {
     /// Plans a read of `token` with R = `quorum`.
     pub fn new(view: &View, token: Token, quorum: usize, mode: QuorumMode) -> Self {
         let owners = view.read_ring().owners(token).to_vec();
-        let mut candidates: Vec<NodeId> =
-            owners.iter().copied().filter(|owner| view.live.contains(owner)).collect();
+        let mut candidates: Vec<NodeId> = owners
+            .iter()
+            .copied()
+            .filter(|owner| view.live.contains(owner))
+            .collect();
         candidates.sort_by_key(|owner| *owner != view.me);
         if mode == QuorumMode::Sloppy {
             let fallbacks = view.fallbacks(token, &[&owners]);
-            candidates.extend(fallbacks.into_iter().filter(|node| view.live.contains(node)));
+            candidates.extend(
+                fallbacks
+                    .into_iter()
+                    .filter(|node| view.live.contains(node)),
+            );
         }
         candidates.extend(owners.iter().filter(|owner| !view.live.contains(owner)));
-        Self { me: view.me, candidates, owners, quorum, mode }
+        Self {
+            me: view.me,
+            candidates,
+            owners,
+            quorum,
+            mode,
+        }
     }
 }

@@ -63,7 +63,9 @@ impl Slot {
     }
 
     fn counts(&self, mode: QuorumMode) -> bool {
-        self.asked.iter().any(|(node, ask)| *ask == Ask::Copied && may_count(mode, *node, self.owner))
+        self.asked
+            .iter()
+            .any(|(node, ask)| *ask == Ask::Copied && may_count(mode, *node, self.owner))
     }
 
     fn may_still_count(&self, mode: QuorumMode) -> bool {
@@ -109,7 +111,11 @@ impl PutOp {
             let mut members = Vec::with_capacity(set.len());
             for owner in set {
                 let at = *index.entry(*owner).or_insert_with(|| {
-                    slots.push(Slot { owner: *owner, asked: Vec::new(), marker_kept: false });
+                    slots.push(Slot {
+                        owner: *owner,
+                        asked: Vec::new(),
+                        marker_kept: false,
+                    });
                     slots.len() - 1
                 });
                 members.push(at);
@@ -164,7 +170,11 @@ impl PutOp {
     /// `from` has a durable copy, or will have none.
     pub fn on_reply(&mut self, from: NodeId, result: Result<(), String>) {
         for at in 0..self.slots.len() {
-            let Some((_, ask)) = self.slots[at].asked.iter_mut().find(|(node, _)| *node == from) else {
+            let Some((_, ask)) = self.slots[at]
+                .asked
+                .iter_mut()
+                .find(|(node, _)| *node == from)
+            else {
                 continue;
             };
             if *ask != Ask::Pending {
@@ -220,7 +230,10 @@ impl PutOp {
     pub fn is_finished(&self) -> bool {
         self.ended
             || (self.responded
-                && self.slots.iter().all(|slot| slot.copied() || slot.marker_kept || !slot.pending()))
+                && self
+                    .slots
+                    .iter()
+                    .all(|slot| slot.copied() || slot.marker_kept || !slot.pending()))
     }
 
     fn ask(&mut self, at: usize, to: NodeId) {
@@ -244,7 +257,8 @@ impl PutOp {
             return;
         }
         slot.marker_kept = true;
-        self.actions.push_back(PutAction::KeepMarker { target: slot.owner });
+        self.actions
+            .push_back(PutAction::KeepMarker { target: slot.owner });
     }
 
     fn decide(&mut self) {
@@ -252,9 +266,9 @@ impl PutOp {
             return;
         }
         let enough = |counts: &dyn Fn(&Slot) -> bool| {
-            self.sets.iter().all(|set| {
-                set.iter().filter(|at| counts(&self.slots[**at])).count() >= self.quorum
-            })
+            self.sets
+                .iter()
+                .all(|set| set.iter().filter(|at| counts(&self.slots[**at])).count() >= self.quorum)
         };
         let reached = enough(&|slot| slot.counts(self.mode));
         let hopeless = !enough(&|slot| slot.may_still_count(self.mode));
@@ -269,22 +283,31 @@ impl PutOp {
         }
         self.responded = true;
         let applied = self.sets.iter().all(|set| {
-            set.iter().filter(|at| self.slots[**at].counts(self.mode)).count() >= self.quorum
+            set.iter()
+                .filter(|at| self.slots[**at].counts(self.mode))
+                .count()
+                >= self.quorum
         });
         let answers = self.answers();
-        self.actions.push_back(PutAction::Respond(PutVerdict { applied, answers }));
+        self.actions
+            .push_back(PutAction::Respond(PutVerdict { applied, answers }));
     }
 
     fn answers(&self) -> Vec<Answer> {
         let mut answers = Vec::new();
         for slot in &self.slots {
             if !slot.asked.iter().any(|(node, _)| *node == slot.owner) {
-                answers.push(Answer { node: slot.owner, kind: AnswerKind::Down });
+                answers.push(Answer {
+                    node: slot.owner,
+                    kind: AnswerKind::Down,
+                });
             }
             for (node, ask) in &slot.asked {
                 let kind = match ask {
                     Ask::Copied if *node == slot.owner => AnswerKind::Replica,
-                    Ask::Copied => AnswerKind::Holder { stands_for: slot.owner },
+                    Ask::Copied => AnswerKind::Holder {
+                        stands_for: slot.owner,
+                    },
                     Ask::Failed(reason) => AnswerKind::Failed(reason.clone()),
                     Ask::Pending => AnswerKind::Silent,
                 };

@@ -7,7 +7,8 @@ use dynamokv_storage::{Applied, Batch, ObjectKey, ObjectStore, Value};
 use dynamokv_vclock::CausalContext;
 
 use crate::{
-    HintSink, LocalRole, Membership, Refusal, ReplicaError, ReplicaRead, ReplicaState, ReplicaWrite, View,
+    HintSink, LocalRole, Membership, Refusal, ReplicaError, ReplicaRead, ReplicaState,
+    ReplicaWrite, View,
 };
 
 /// The replica's side of every operation: checks that the sender's view is new enough and that this
@@ -21,7 +22,11 @@ pub struct Replica<M, H> {
 impl<M: Membership, H: HintSink> Replica<M, H> {
     /// A replica over `store`.
     pub fn new(store: Arc<ObjectStore>, membership: Arc<M>, hints: Arc<H>) -> Self {
-        Self { store, membership, hints }
+        Self {
+            store,
+            membership,
+            hints,
+        }
     }
 
     /// The store.

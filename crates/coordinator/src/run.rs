@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 use crate::driver::{Begun, Shared};
 use crate::{
-    Fence, GetAction, GetOp, GetVerdict, HintSink, Membership, PutAction, PutOp, PutVerdict, ReadPlan,
-    ReplicaError, ReplicaRead, ReplicaState, ReplicaTransport, ReplicaWrite, WritePlan,
+    Fence, GetAction, GetOp, GetVerdict, HintSink, Membership, PutAction, PutOp, PutVerdict,
+    ReadPlan, ReplicaError, ReplicaRead, ReplicaState, ReplicaTransport, ReplicaWrite, WritePlan,
 };
 
 /// The write that a [`PutOp`] spreads.
@@ -39,8 +39,15 @@ pub(crate) async fn run_put<M: Membership, T: ReplicaTransport, H: HintSink>(
     let mut calls: Calls<()> = FuturesUnordered::new();
     let store = Arc::clone(shared.replica.store());
     calls.push(Box::pin(async move {
-        let synced = if hinted { store.synced(run.seq).await } else { store.settled(run.seq).await };
-        (me, synced.map_err(|error| ReplicaError::Failed(error.to_string())))
+        let synced = if hinted {
+            store.synced(run.seq).await
+        } else {
+            store.settled(run.seq).await
+        };
+        (
+            me,
+            synced.map_err(|error| ReplicaError::Failed(error.to_string())),
+        )
     }));
     let mut respond = Some(respond);
     let mut background = None;
@@ -125,7 +132,11 @@ pub(crate) async fn run_get<M: Membership, T: ReplicaTransport, H: HintSink>(
         while let Some(action) = op.poll_action() {
             match action {
                 GetAction::Ask { node, as_fallback } => {
-                    let request = ReplicaRead { fence, key: key.clone(), as_fallback };
+                    let request = ReplicaRead {
+                        fence,
+                        key: key.clone(),
+                        as_fallback,
+                    };
                     calls.push(read_call(Arc::clone(&shared), me, node, request, deadline));
                 }
                 GetAction::Respond(verdict) => {
@@ -173,12 +184,22 @@ async fn repair<M: Membership, T: ReplicaTransport, H: HintSink>(
     repairs: Vec<(NodeId, Arc<State>)>,
 ) {
     for (to, delta) in repairs {
-        let Ok(_permit) = shared.background.try_acquire() else { return };
-        let request = ReplicaWrite { fence, key: key.clone(), delta, hint_for: None };
+        let Ok(_permit) = shared.background.try_acquire() else {
+            return;
+        };
+        let request = ReplicaWrite {
+            fence,
+            key: key.clone(),
+            delta,
+            hint_for: None,
+        };
         let result = if to == shared.membership.view().me {
             shared.replica.write(request).await
         } else {
-            shared.transport.write(to, request, shared.config.timeout).await
+            shared
+                .transport
+                .write(to, request, shared.config.timeout)
+                .await
         };
         tracing::debug!(%to, ok = result.is_ok(), "read repair");
     }

@@ -128,7 +128,10 @@ impl View {
     /// Whether `node` must accept copies of the token as its owner.
     pub fn stores(&self, node: NodeId, token: Token) -> bool {
         self.current.owners(token).contains(&node)
-            || self.next.as_ref().is_some_and(|ring| ring.owners(token).contains(&node))
+            || self
+                .next
+                .as_ref()
+                .is_some_and(|ring| ring.owners(token).contains(&node))
     }
 
     /// Whether this node may answer reads of the token as an owner: its copies of a range that it gains
@@ -146,7 +149,10 @@ impl View {
             (_, Some(next)) => next,
         };
         let owned = |node: &NodeId| sets.iter().any(|set| set.contains(node));
-        ring.ranking(token).into_iter().filter(|node| !owned(node)).collect()
+        ring.ranking(token)
+            .into_iter()
+            .filter(|node| !owned(node))
+            .collect()
     }
 
     /// Whether `node` is a member of the current or the next ring: only members coordinate, since only they

@@ -32,11 +32,16 @@ async fn two_hundred_concurrent_pairs_through_one_coordinator_lose_nothing() {
     let through = cluster.coordinator(NodeId(1));
     for pair in 0..200 {
         let name = format!("pair-{pair}");
-        let (a, b) =
-            tokio::join!(through.put(put(&name, "a", &nothing_seen())), through.put(put(&name, "b", &nothing_seen())));
+        let (a, b) = tokio::join!(
+            through.put(put(&name, "a", &nothing_seen())),
+            through.put(put(&name, "b", &nothing_seen()))
+        );
         a.unwrap();
         b.unwrap();
-        assert_eq!(texts(&through.get(get(&name)).await.unwrap().state), ["a", "b"]);
+        assert_eq!(
+            texts(&through.get(get(&name)).await.unwrap().state),
+            ["a", "b"]
+        );
     }
 }
 
@@ -47,8 +52,15 @@ async fn puts_in_sequence_through_two_coordinators_are_no_siblings() {
     let mut context = nothing_seen();
     for round in 0..20_u64 {
         let through = cluster.coordinator(NodeId(1 + round % 2));
-        context = through.put(put("k", &round.to_string(), &context)).await.unwrap().context;
-        assert_eq!(texts(&through.get(get("k")).await.unwrap().state), [round.to_string()]);
+        context = through
+            .put(put("k", &round.to_string(), &context))
+            .await
+            .unwrap()
+            .context;
+        assert_eq!(
+            texts(&through.get(get("k")).await.unwrap().state),
+            [round.to_string()]
+        );
     }
 }
 
@@ -62,11 +74,19 @@ async fn one_stalled_replica_is_not_felt_by_puts_and_at_most_a_hedge_by_gets() {
     let through = cluster.coordinator(owners[0]);
     let start = Instant::now();
     let reply = through.put(put("k", "v", &nothing_seen())).await.unwrap();
-    assert!(start.elapsed() < Duration::from_millis(50), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_millis(50),
+        "{:?}",
+        start.elapsed()
+    );
     assert_eq!(reply.answers.len(), 3);
     let start = Instant::now();
     assert_eq!(texts(&through.get(get("k")).await.unwrap().state), ["v"]);
-    assert!(start.elapsed() <= config.slow_after + Duration::from_millis(50), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() <= config.slow_after + Duration::from_millis(50),
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -78,22 +98,55 @@ async fn the_deadline_ends_the_wait_and_the_outcome_is_unknown() {
     let mut request = put("k", "v", &nothing_seen());
     request.options.timeout = Some(Duration::from_millis(500));
     let start = Instant::now();
-    let error = cluster.coordinator(NodeId(1)).put(request).await.unwrap_err();
+    let error = cluster
+        .coordinator(NodeId(1))
+        .put(request)
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::Unknown { needed: 2, .. }), "{error}");
     assert!(start.elapsed() <= Duration::from_millis(550));
     let mut request = get("k");
     request.options.timeout = Some(Duration::from_millis(500));
-    let error = cluster.coordinator(NodeId(1)).get(request).await.unwrap_err();
-    assert!(matches!(error, Error::Unreadable { needed: 2, .. }), "{error}");
+    let error = cluster
+        .coordinator(NodeId(1))
+        .get(request)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::Unreadable { needed: 2, .. }),
+        "{error}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_enough_live_nodes_nothing_is_written() {
     let cluster = Cluster::new(3, &Config::default());
     cluster.believe_down(&[NodeId(2), NodeId(3)]);
-    let error = cluster.coordinator(NodeId(1)).put(put("k", "v", &nothing_seen())).await.unwrap_err();
-    assert!(matches!(error, Error::Unavailable { needed: 2, reachable: 1, .. }), "{error}");
-    assert!(cluster.replica(NodeId(1)).store().get(&key("k")).unwrap().is_none(), "not applied means so");
+    let error = cluster
+        .coordinator(NodeId(1))
+        .put(put("k", "v", &nothing_seen()))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Unavailable {
+                needed: 2,
+                reachable: 1,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert!(
+        cluster
+            .replica(NodeId(1))
+            .store()
+            .get(&key("k"))
+            .unwrap()
+            .is_none(),
+        "not applied means so"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,13 +156,28 @@ async fn a_sloppy_quorum_writes_a_hint_where_a_strict_one_refuses() {
     cluster.believe_down(&owners[1..]);
     let through = cluster.coordinator(owners[0]);
     let mut strict = put("k", "v", &nothing_seen());
-    strict.options = Options { mode: QuorumMode::Strict, ..Options::default() };
-    assert!(matches!(through.put(strict).await, Err(Error::Unavailable { .. })));
+    strict.options = Options {
+        mode: QuorumMode::Strict,
+        ..Options::default()
+    };
+    assert!(matches!(
+        through.put(strict).await,
+        Err(Error::Unavailable { .. })
+    ));
     let reply = through.put(put("k", "v", &nothing_seen())).await.unwrap();
     let fallback = cluster.ring.ranking(key("k").token())[3];
-    let held = cluster.replica(fallback).store().get(&key("k")).unwrap().unwrap();
+    let held = cluster
+        .replica(fallback)
+        .store()
+        .get(&key("k"))
+        .unwrap()
+        .unwrap();
     assert_eq!(texts(&held), ["v"]);
-    assert!(reply.answers.iter().any(|answer| answer.node == fallback), "{:?}", reply.answers);
+    assert!(
+        reply.answers.iter().any(|answer| answer.node == fallback),
+        "{:?}",
+        reply.answers
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -121,7 +189,10 @@ async fn a_node_outside_the_preference_list_forwards_and_coordinates_only_when_n
     assert_eq!(reply.coordinator, ranking[0]);
     cluster.fault(ranking[0], Some(Fault::Cut));
     let reply = outsider.put(put("k", "v2", &reply.context)).await.unwrap();
-    assert_eq!(reply.coordinator, ranking[1], "an unreachable replica is passed over");
+    assert_eq!(
+        reply.coordinator, ranking[1],
+        "an unreachable replica is passed over"
+    );
     for owner in &ranking[..3] {
         cluster.fault(*owner, Some(Fault::Cut));
     }
@@ -141,7 +212,13 @@ async fn reads_repair_a_replica_that_is_behind() {
     request.options.quorum = Some(3);
     through.get(request).await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(1);
-    while cluster.replica(NodeId(3)).store().get(&key("k")).unwrap().is_none() {
+    while cluster
+        .replica(NodeId(3))
+        .store()
+        .get(&key("k"))
+        .unwrap()
+        .is_none()
+    {
         assert!(Instant::now() < deadline, "not repaired");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -154,14 +231,20 @@ async fn quorums_above_n_and_deletes_without_context_are_refused() {
     let mut request = put("k", "v", &nothing_seen());
     request.options.quorum = Some(4);
     let error = through.put(request).await.unwrap_err();
-    assert!(error.to_string().contains("w is 4") && error.to_string().contains("1..=3"), "{error}");
+    assert!(
+        error.to_string().contains("w is 4") && error.to_string().contains("1..=3"),
+        "{error}"
+    );
     let mut request = get("k");
     request.options.quorum = Some(0);
     let error = through.get(request).await.unwrap_err();
     assert!(error.to_string().contains("r is 0"), "{error}");
     let mut request = put("k", "", &nothing_seen());
     request.value = None;
-    assert!(matches!(through.put(request).await, Err(Error::ContextRequired)));
+    assert!(matches!(
+        through.put(request).await,
+        Err(Error::ContextRequired)
+    ));
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,8 +256,14 @@ async fn a_deleted_key_reads_as_nothing_until_written_again() {
     delete.value = None;
     let deleted = through.put(delete).await.unwrap();
     assert!(texts(&through.get(get("k")).await.unwrap().state).is_empty());
-    through.put(put("k", "again", &deleted.context)).await.unwrap();
-    assert_eq!(texts(&through.get(get("k")).await.unwrap().state), ["again"]);
+    through
+        .put(put("k", "again", &deleted.context))
+        .await
+        .unwrap();
+    assert_eq!(
+        texts(&through.get(get("k")).await.unwrap().state),
+        ["again"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -187,13 +276,20 @@ async fn a_coordinator_with_a_stale_ring_is_refused() {
     });
     let mut request = put("k", "v", &nothing_seen());
     request.options.timeout = Some(Duration::from_millis(300));
-    let error = cluster.coordinator(NodeId(1)).put(request).await.unwrap_err();
+    let error = cluster
+        .coordinator(NodeId(1))
+        .put(request)
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("stale"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn overload_is_refused_at_once() {
-    let config = Config { in_flight_max: 1.try_into().unwrap(), ..Config::default() };
+    let config = Config {
+        in_flight_max: 1.try_into().unwrap(),
+        ..Config::default()
+    };
     let cluster = Cluster::new(3, &config);
     for node in [2, 3] {
         cluster.fault(NodeId(node), Some(Fault::Stalled));
@@ -204,7 +300,10 @@ async fn overload_is_refused_at_once() {
         async move { through.put(put("k", "v", &nothing_seen())).await }
     });
     tokio::task::yield_now().await;
-    let error = through.put(put("k", "v", &nothing_seen())).await.unwrap_err();
+    let error = through
+        .put(put("k", "v", &nothing_seen()))
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::Overloaded { limit: 1 }), "{error}");
     assert!(first.await.unwrap().is_err());
 }

@@ -9,9 +9,23 @@ use dynamokv_storage::{State, Value};
 use dynamokv_vclock::{ActorId, CausalContext, Dot, Epoch, HybridTime};
 
 fn write(counter: u64, context: &CausalContext) -> State {
-    let dot = Dot { actor: ActorId { node: 1, epoch: Epoch(1) }, counter };
+    let dot = Dot {
+        actor: ActorId {
+            node: 1,
+            epoch: Epoch(1),
+        },
+        counter,
+    };
     let body = Some(format!("v{counter}").into());
-    State::delta(dot, Value { time: HybridTime(counter), body, content_type: None }, context)
+    State::delta(
+        dot,
+        Value {
+            time: HybridTime(counter),
+            body,
+            content_type: None,
+        },
+        context,
+    )
 }
 
 #[derive(Clone)]
@@ -39,7 +53,11 @@ impl World {
     }
 
     fn counted(&self) -> usize {
-        let owners = self.answered.iter().filter(|node| self.owners.contains(node)).count();
+        let owners = self
+            .answered
+            .iter()
+            .filter(|node| self.owners.contains(node))
+            .count();
         let holders = self
             .answered
             .iter()
@@ -63,7 +81,11 @@ impl World {
                     assert!(self.verdict.is_none(), "answered twice");
                     assert_eq!(verdict.state.is_some(), self.counted() >= self.quorum);
                     if let Some(state) = &verdict.state {
-                        assert_eq!(*state, self.joined(), "the answer is the join of all that came");
+                        assert_eq!(
+                            *state,
+                            self.joined(),
+                            "the answer is the join of all that came"
+                        );
                     }
                     self.verdict = Some(verdict);
                 }
@@ -75,7 +97,10 @@ impl World {
             }
         }
         if self.counted() >= self.quorum {
-            assert!(self.verdict.is_some(), "R answers are there and the client still waits");
+            assert!(
+                self.verdict.is_some(),
+                "R answers are there and the client still waits"
+            );
         }
     }
 
@@ -84,7 +109,11 @@ impl World {
         if self.op.is_finished() {
             assert!(self.verdict.is_some());
             let joined = self.joined();
-            for node in self.answered.iter().filter(|node| self.owners.contains(node)) {
+            for node in self
+                .answered
+                .iter()
+                .filter(|node| self.owners.contains(node))
+            {
                 let equal = self.content[node].state == joined;
                 assert_eq!(equal, !self.repaired.contains_key(node), "{node}");
             }
@@ -131,14 +160,43 @@ fn every_interleaving_answers_with_the_join_and_repairs_what_is_behind() {
         for quorum in 1..=3 {
             for marked in [false, true] {
                 let content = BTreeMap::from([
-                    (NodeId(1), ReplicaState { state: first.clone(), marked: false }),
-                    (NodeId(2), ReplicaState { state: second.clone(), marked: false }),
-                    (NodeId(3), ReplicaState { state: State::default(), marked: false }),
-                    (NodeId(4), ReplicaState { state: sibling.clone(), marked }),
+                    (
+                        NodeId(1),
+                        ReplicaState {
+                            state: first.clone(),
+                            marked: false,
+                        },
+                    ),
+                    (
+                        NodeId(2),
+                        ReplicaState {
+                            state: second.clone(),
+                            marked: false,
+                        },
+                    ),
+                    (
+                        NodeId(3),
+                        ReplicaState {
+                            state: State::default(),
+                            marked: false,
+                        },
+                    ),
+                    (
+                        NodeId(4),
+                        ReplicaState {
+                            state: sibling.clone(),
+                            marked,
+                        },
+                    ),
                 ]);
                 let candidates = (1..=4).map(NodeId).collect();
-                let plan =
-                    ReadPlan { me: NodeId(1), candidates, owners: owners.clone(), quorum, mode };
+                let plan = ReadPlan {
+                    me: NodeId(1),
+                    candidates,
+                    owners: owners.clone(),
+                    quorum,
+                    mode,
+                };
                 let mut world = World {
                     op: GetOp::new(plan),
                     owners: owners.clone(),

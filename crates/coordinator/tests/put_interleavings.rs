@@ -84,11 +84,19 @@ impl World {
                 }
                 PutAction::KeepMarker { target } => {
                     assert_ne!(target, self.me);
-                    assert!(self.markers.insert(target), "the marker for {target} is kept twice");
+                    assert!(
+                        self.markers.insert(target),
+                        "the marker for {target} is kept twice"
+                    );
                 }
                 PutAction::Respond(verdict) => {
                     assert!(self.verdict.is_none(), "answered twice");
-                    assert_eq!(verdict.applied, self.reached(), "{verdict:?}\n{:?}", self.copies);
+                    assert_eq!(
+                        verdict.applied,
+                        self.reached(),
+                        "{verdict:?}\n{:?}",
+                        self.copies
+                    );
                     let said: BTreeMap<NodeId, NodeId> = verdict
                         .answers
                         .iter()
@@ -104,15 +112,26 @@ impl World {
             }
         }
         if self.reached() {
-            assert!(self.verdict.is_some(), "W copies exist and the client still waits");
+            assert!(
+                self.verdict.is_some(),
+                "W copies exist and the client still waits"
+            );
         }
     }
 
     fn check_end(&self) {
         assert!(self.verdict.is_some());
-        for owner in self.sets.iter().flatten().filter(|owner| **owner != self.me) {
+        for owner in self
+            .sets
+            .iter()
+            .flatten()
+            .filter(|owner| **owner != self.me)
+        {
             let covered = self.copies.values().any(|covered| covered == owner);
-            assert!(covered || self.markers.contains(owner), "{owner} is forgotten");
+            assert!(
+                covered || self.markers.contains(owner),
+                "{owner} is forgotten"
+            );
         }
     }
 
@@ -127,11 +146,19 @@ impl World {
             for good in [true, false] {
                 let mut next = self.clone();
                 next.outstanding.remove(from);
-                let result = if good { Ok(()) } else { Err("refused".to_owned()) };
+                let result = if good {
+                    Ok(())
+                } else {
+                    Err("refused".to_owned())
+                };
                 if good {
                     next.copies.insert(*from, *stands_for);
                 }
-                if *from == next.me { next.op.on_local(result) } else { next.op.on_reply(*from, result) }
+                if *from == next.me {
+                    next.op.on_local(result)
+                } else {
+                    next.op.on_reply(*from, result)
+                }
                 next.drain();
                 next.explore(seen);
             }
@@ -152,19 +179,43 @@ impl World {
     }
 }
 
-fn plan(sets: &[&[u64]], fallbacks: &[u64], down: &[u64], me: u64, w: usize, mode: QuorumMode) -> WritePlan {
-    let sets: Vec<Vec<NodeId>> =
-        sets.iter().map(|set| set.iter().copied().map(NodeId).collect()).collect();
+fn plan(
+    sets: &[&[u64]],
+    fallbacks: &[u64],
+    down: &[u64],
+    me: u64,
+    w: usize,
+    mode: QuorumMode,
+) -> WritePlan {
+    let sets: Vec<Vec<NodeId>> = sets
+        .iter()
+        .map(|set| set.iter().copied().map(NodeId).collect())
+        .collect();
     let local = if sets.iter().flatten().any(|owner| *owner == node(me)) {
         LocalRole::Owner
     } else {
         let dead = sets.iter().flatten().find(|owner| down.contains(&owner.0));
         LocalRole::HoldsFor(*dead.unwrap_or(&sets[0][0]))
     };
-    let live: BTreeSet<NodeId> =
-        (1..=9).filter(|id| !down.contains(id)).map(NodeId).collect();
-    let fallbacks = fallbacks.iter().filter(|id| !down.contains(id)).copied().map(NodeId).collect();
-    WritePlan { me: node(me), local, sets, fallbacks, live: Arc::new(live), quorum: w, mode }
+    let live: BTreeSet<NodeId> = (1..=9)
+        .filter(|id| !down.contains(id))
+        .map(NodeId)
+        .collect();
+    let fallbacks = fallbacks
+        .iter()
+        .filter(|id| !down.contains(id))
+        .copied()
+        .map(NodeId)
+        .collect();
+    WritePlan {
+        me: node(me),
+        local,
+        sets,
+        fallbacks,
+        live: Arc::new(live),
+        quorum: w,
+        mode,
+    }
 }
 
 #[test]
@@ -215,7 +266,11 @@ fn with_two_of_three_nodes_down_w2_is_not_reached_on_one_machine() {
         }
     }
     assert_eq!(verdicts, [false]);
-    assert_eq!(markers, [node(2), node(3)], "both are told of the write later");
+    assert_eq!(
+        markers,
+        [node(2), node(3)],
+        "both are told of the write later"
+    );
 }
 
 #[test]
@@ -226,7 +281,10 @@ fn one_stalled_replica_delays_nobody() {
     op.on_local(Ok(()));
     op.on_reply(node(2), Ok(()));
     assert!(op.responded(), "two of three are enough");
-    assert!(!op.is_finished(), "the third is still awaited in the background");
+    assert!(
+        !op.is_finished(),
+        "the third is still awaited in the background"
+    );
     op.on_slow();
     op.on_reply(node(4), Ok(()));
     assert!(op.is_finished(), "a hint for the third is durable");

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dynamokv_coordinator::{
-    Config, Coordinator, Error, Fence, Forwarded, GetRequest, HintSink, Membership, Options, PutReply,
-    PutRequest, ReadPhase, Replica, ReplicaError, ReplicaRead, ReplicaState, ReplicaTransport,
-    ReplicaWrite, View, WritePhase,
+    Config, Coordinator, Error, Fence, Forwarded, GetRequest, HintSink, Membership, Options,
+    PutReply, PutRequest, ReadPhase, Replica, ReplicaError, ReplicaRead, ReplicaState,
+    ReplicaTransport, ReplicaWrite, View, WritePhase,
 };
 use dynamokv_ring::{Member, NodeId, PartitionRing, Placement, Zone};
 use dynamokv_storage::{
@@ -85,7 +85,12 @@ impl Net {
 }
 
 impl ReplicaTransport for Net {
-    async fn write(&self, to: NodeId, request: ReplicaWrite, timeout: Duration) -> Result<(), ReplicaError> {
+    async fn write(
+        &self,
+        to: NodeId,
+        request: ReplicaWrite,
+        timeout: Duration,
+    ) -> Result<(), ReplicaError> {
         self.reach(to, timeout).await?;
         self.replica(to).write(request).await
     }
@@ -126,7 +131,12 @@ impl Cluster {
             zone: Zone::from(format!("z{id}").as_str()),
         });
         let ring: Arc<dyn Placement> = Arc::new(PartitionRing::new(8, 3, members).unwrap());
-        let fence = Fence { cluster: 1, number: 1, fingerprint: ring.fingerprint(), seen: 1 };
+        let fence = Fence {
+            cluster: 1,
+            number: 1,
+            fingerprint: ring.fingerprint(),
+            seen: 1,
+        };
         let live = Arc::new((1..=nodes).map(NodeId).collect::<BTreeSet<_>>());
         let net = Arc::new(Net::default());
         let mut seats = BTreeMap::new();
@@ -143,9 +153,15 @@ impl Cluster {
                 required: 1,
                 live: Arc::clone(&live),
             };
-            let seat = Arc::new(Seat { me, view: Mutex::new(Arc::new(view)) });
+            let seat = Arc::new(Seat {
+                me,
+                view: Mutex::new(Arc::new(view)),
+            });
             let engine = MemoryEngine::new([Family::OBJECTS, Family::META, Family::HINTS]);
-            let options = StoreOptions { durability: Durability::Sync, ..StoreOptions::new(me.0, me.0) };
+            let options = StoreOptions {
+                durability: Durability::Sync,
+                ..StoreOptions::new(me.0, me.0)
+            };
             let store = ObjectStore::open(Arc::new(engine), options).unwrap();
             let replica = Arc::new(Replica::new(store, Arc::clone(&seat), Arc::new(Markers)));
             let coordinator = Coordinator::new(
@@ -179,7 +195,12 @@ impl Cluster {
 
     /// Lets every node believe that these nodes are down.
     pub fn believe_down(&self, down: &[NodeId]) {
-        let live: BTreeSet<NodeId> = self.seats.keys().filter(|id| !down.contains(id)).copied().collect();
+        let live: BTreeSet<NodeId> = self
+            .seats
+            .keys()
+            .filter(|id| !down.contains(id))
+            .copied()
+            .collect();
         self.change(|view| view.live = Arc::new(live.clone()));
     }
 
@@ -209,5 +230,8 @@ pub fn put(name: &str, value: &str, context: &CausalContext) -> PutRequest {
 }
 
 pub fn get(name: &str) -> GetRequest {
-    GetRequest { key: key(name), options: Options::default() }
+    GetRequest {
+        key: key(name),
+        options: Options::default(),
+    }
 }

@@ -1,0 +1,394 @@
+//! Real processes on loopback, with data directories, signals and `kill -9`.
+#![cfg(feature = "rocksdb")]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use dynamokv::rpc::pb::raw_kv_client::RawKvClient;
+use dynamokv::rpc::pb::{RawDeleteRequest, RawGetRequest, RawPutRequest, RawScanRequest};
+use support::{Client, bodies, eventually};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tonic::Code;
+use tonic::transport::Channel;
+
+/// The example that the tests run; cargo builds examples with the tests.
+fn program() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let program = tests
+        .parent()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .join("examples/node");
+    assert!(
+        program.exists(),
+        "{} is missing: `cargo build --example node` first",
+        program.display()
+    );
+    program
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+struct Process {
+    child: Child,
+    address: String,
+    folder: PathBuf,
+}
+
+impl Process {
+    /// Starts a node and waits for the line that says where it listens.
+    async fn start(folder: &Path, listen: &str, more: &[&str]) -> Self {
+        let folder_text = folder.to_str().unwrap();
+        let mut args = vec![
+            "--data-dir",
+            folder_text,
+            "--listen",
+            listen,
+            "--gossip-interval-ms",
+            "100",
+        ];
+        args.extend(more);
+        let mut child = command(&args).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .await
+            .unwrap();
+        let address = line
+            .split_whitespace()
+            .skip_while(|word| *word != "on")
+            .nth(1);
+        let address = address
+            .unwrap_or_else(|| panic!("the node says where it listens, not {line:?}"))
+            .to_owned();
+        Self {
+            child,
+            address,
+            folder: folder.to_owned(),
+        }
+    }
+
+    fn client(&self) -> Client {
+        Client::new(&self.address)
+    }
+
+    async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    async fn restart(&mut self) {
+        *self = Self::start(&self.folder.clone(), &self.address.clone(), &[]).await;
+    }
+
+    async fn terminate(&mut self) -> ExitStatus {
+        let pid = self.child.id().unwrap().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .await
+                .unwrap()
+                .success()
+        );
+        tokio::time::timeout(support::PATIENCE, self.child.wait())
+            .await
+            .expect("it stops")
+            .unwrap()
+    }
+}
+
+async fn three(folder: &TempDir) -> Vec<Process> {
+    let mut nodes =
+        vec![Process::start(&folder.path().join("n1"), "127.0.0.1:0", &["--bootstrap"]).await];
+    for name in ["n2", "n3"] {
+        let seed = nodes[0].address.clone();
+        nodes.push(
+            Process::start(&folder.path().join(name), "127.0.0.1:0", &["--seed", &seed]).await,
+        );
+    }
+    for node in &nodes {
+        eventually("all three are members", async || {
+            let ring = node.client().ring(None).await;
+            ring.shares.len() == 3 && ring.open.is_none()
+        })
+        .await;
+    }
+    nodes
+}
+
+/// Writes until told to stop; gives the keys that were acknowledged.
+async fn write(client: Client, name: &'static str, stop: Arc<AtomicBool>) -> Vec<String> {
+    let mut acknowledged = Vec::new();
+    for n in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let key = format!("{name}-{n}");
+        if client.put(&key, &key, b"").await.is_ok() {
+            acknowledged.push(key);
+        } else {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    acknowledged
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_under_writes_a_node_has_every_acknowledged_one_on_its_own_disk_within_ten_seconds()
+{
+    let folder = tempfile::tempdir().unwrap();
+    let mut nodes = three(&folder).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = ["a", "b", "c", "d", "e", "f"]
+        .into_iter()
+        .enumerate()
+        .map(|(n, name)| tokio::spawn(write(nodes[n % 3].client(), name, Arc::clone(&stop))))
+        .collect();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    nodes[1].kill().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    nodes[1].restart().await;
+    let back = Instant::now();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    stop.store(true, Ordering::Relaxed);
+    let mut acknowledged = Vec::new();
+    for writer in writers {
+        acknowledged.extend(writer.await.unwrap());
+    }
+    assert!(
+        acknowledged.len() > 500,
+        "only {} writes were acknowledged",
+        acknowledged.len()
+    );
+    // The killed node's own copies: nothing has read the keys.
+    let own = nodes[1].client();
+    for key in &acknowledged {
+        eventually(key, async || {
+            bodies(&own.own(key).await.values) == [key.clone()]
+        })
+        .await;
+    }
+    let took = back.elapsed();
+    assert!(
+        took < Duration::from_secs(11),
+        "{} keys took {took:?} after the restart",
+        acknowledged.len()
+    );
+    for key in acknowledged.iter().step_by(37) {
+        assert_eq!(nodes[2].client().values(key).await, [key.clone()]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_three_killed_at_once_come_back_with_every_acknowledged_write_and_without_seeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut nodes = three(&folder).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = ["a", "b", "c"]
+        .into_iter()
+        .enumerate()
+        .map(|(n, name)| tokio::spawn(write(nodes[n].client(), name, Arc::clone(&stop))))
+        .collect();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for node in &mut nodes {
+        node.child.start_kill().unwrap();
+    }
+    stop.store(true, Ordering::Relaxed);
+    let mut acknowledged = Vec::new();
+    for writer in writers {
+        acknowledged.extend(writer.await.unwrap());
+    }
+    assert!(
+        acknowledged.len() > 100,
+        "only {} writes were acknowledged",
+        acknowledged.len()
+    );
+    for node in &mut nodes {
+        node.child.wait().await.unwrap();
+        node.restart().await;
+    }
+    let client = nodes[2].client();
+    for key in &acknowledged {
+        eventually(key, async || {
+            client
+                .get(key)
+                .await
+                .is_ok_and(|reply| bodies(&reply.values) == [key.clone()])
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_term_signal_stops_a_node_cleanly() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut nodes = three(&folder).await;
+    nodes[0].client().put("k", "v", b"").await.unwrap();
+    for node in &mut nodes {
+        assert!(node.terminate().await.success());
+    }
+    nodes[0].restart().await;
+    nodes[1].restart().await;
+    let client = nodes[0].client();
+    let status = client
+        .admin()
+        .status(dynamokv::rpc::pb::StatusRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(status.opened_clean, "the stop was marked as clean");
+    assert_eq!(status.generation, 2);
+    eventually("two of three serve reads", async || {
+        client
+            .get("k")
+            .await
+            .is_ok_and(|reply| bodies(&reply.values) == ["v"])
+    })
+    .await;
+}
+
+/// Runs the node and gives what it says when it fails.
+async fn refusal(args: &[&str]) -> String {
+    let mut child = command(args).spawn().unwrap();
+    let mut said = String::new();
+    let status = tokio::time::timeout(support::PATIENCE, child.wait())
+        .await
+        .expect("it ends")
+        .unwrap();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .await
+        .unwrap();
+    assert!(!status.success(), "{args:?} is refused");
+    said
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_options_files_and_folders_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("node.toml");
+    std::fs::write(&file, "listen = \"127.0.0.1:0\"\nreplicaz = 3\n").unwrap();
+    let said = refusal(&["--config", file.to_str().unwrap()]).await;
+    assert!(
+        said.contains("replicaz") && said.contains("node.toml"),
+        "{said}"
+    );
+    let said = refusal(&["--config", "nowhere.toml"]).await;
+    assert!(said.contains("nowhere.toml"), "{said}");
+    let said = refusal(&["--replicas", "40"]).await;
+    assert!(
+        said.contains("replicas") && said.contains("1..=16"),
+        "{said}"
+    );
+    let said = refusal(&["--no-such-option"]).await;
+    assert!(said.contains("--no-such-option"), "{said}");
+
+    let used = folder.path().join("used");
+    let node = Process::start(&used, "127.0.0.1:0", &["--bootstrap"]).await;
+    let said = refusal(&[
+        "--data-dir",
+        used.to_str().unwrap(),
+        "--listen",
+        "127.0.0.1:0",
+    ])
+    .await;
+    assert!(said.contains("in use"), "{said}");
+    let other = folder.path().join("other");
+    let said = refusal(&[
+        "--data-dir",
+        other.to_str().unwrap(),
+        "--listen",
+        &node.address,
+    ])
+    .await;
+    assert!(said.contains("cannot listen"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_standalone_raw_service_keeps_families_apart_and_outlives_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = ["--standalone", "--families", "users,orders"];
+    let mut node = Process::start(folder.path(), "127.0.0.1:0", &options).await;
+    let connect = |address: &str| {
+        RawKvClient::new(
+            Channel::from_shared(format!("http://{address}"))
+                .unwrap()
+                .connect_lazy(),
+        )
+    };
+    let mut raw = connect(&node.address);
+    for n in 0..10 {
+        let put = RawPutRequest {
+            family: "users".into(),
+            key: format!("u{n}").into(),
+            value: format!("name {n}").into(),
+        };
+        raw.raw_put(put).await.unwrap();
+    }
+    let get = |family: &str, key: &str| RawGetRequest {
+        family: family.into(),
+        key: key.to_owned().into(),
+    };
+    assert!(
+        !raw.raw_get(get("orders", "u1"))
+            .await
+            .unwrap()
+            .into_inner()
+            .found
+    );
+    raw.raw_delete(RawDeleteRequest {
+        family: "users".into(),
+        key: "u5".into(),
+    })
+    .await
+    .unwrap();
+
+    node.kill().await;
+    let node = Process::start(folder.path(), &node.address, &options).await;
+    let mut raw = connect(&node.address);
+    let scan = RawScanRequest {
+        family: "users".into(),
+        start: "u3".into(),
+        end: "u8".into(),
+        ..RawScanRequest::default()
+    };
+    let mut page = None;
+    eventually("the node is back", async || {
+        page = raw.raw_scan(scan.clone()).await.ok();
+        page.is_some()
+    })
+    .await;
+    let pairs = page.unwrap().into_inner().pairs;
+    let keys: Vec<String> = pairs
+        .iter()
+        .map(|pair| String::from_utf8_lossy(&pair.key).into_owned())
+        .collect();
+    assert_eq!(keys, ["u3", "u4", "u6", "u7"]);
+    let error = raw.raw_get(get("nothing", "k")).await.unwrap_err();
+    assert!(
+        matches!(error.code(), Code::InvalidArgument | Code::NotFound),
+        "{error}"
+    );
+    assert!(error.message().contains("nothing"), "{error}");
+}
