@@ -133,6 +133,13 @@ fn a_restart_at_another_address_is_accepted_once_the_old_one_is_silent() {
         now += SECOND;
     }
     now += 5 * SECOND;
+    let mut copy = local(2, 1);
+    copy.profile.address = "elsewhere:1".to_owned();
+    let errors = exchange(&mut machine_of(copy, &[1], now), &mut witness, now);
+    assert!(
+        matches!(&errors[..], [Error::IdConflict { .. }]),
+        "a process never moves: {errors:?}"
+    );
     let mut moved = local(2, 2);
     moved.profile.address = "elsewhere:1".to_owned();
     let mut moved = machine_of(moved, &[1], now);
