@@ -33,6 +33,7 @@ impl Process {
             .name(name.to_owned())
             .spawn(life)
             .map_err(|error| error.to_string())?;
+        // From here on the thread is waited for, even if this future is dropped.
         let process = Self {
             alive: Some(alive),
             thread: Some(thread),

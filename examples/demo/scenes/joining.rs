@@ -86,7 +86,6 @@ async fn write_users(cluster: &Cluster) -> Result<Vec<(Place, String, Bytes)>, F
 
 /// Shows the members as the node sees them that nobody told of the new one.
 async fn meet(cluster: &Cluster, stage: &mut Stage) -> Result<(), Failure> {
-    let members = cluster.node("n1")?.members().await?;
     let shares = cluster.node("n1")?.ring().await?.shares;
     let mut shown: Vec<String> = shares
         .iter()
@@ -103,19 +102,23 @@ async fn meet(cluster: &Cluster, stage: &mut Stage) -> Result<(), Failure> {
         "the ring as n1 sees it, with each node's part of all copies: {}",
         shown.join(", ")
     ));
-    let up = |member: &pb::Member| member.live && member.status() == pb::NodeStatus::Up;
-    let mut known: Vec<String> = members
-        .iter()
-        .filter(|member| up(member))
-        .map(|member| member.name.clone())
-        .collect();
-    known.sort();
-    let expected = ["n1", "n2", "n3", "n4"].map(str::to_owned).to_vec();
-    stage.same(
-        "n1, which nobody told of n4, knows all four and believes them up",
-        expected,
-        known,
-    )
+    let look = async || {
+        let members = cluster.node("n1")?.members().await?;
+        let up = |member: &&pb::Member| member.live && member.status() == pb::NodeStatus::Up;
+        let mut known: Vec<&str> = members
+            .iter()
+            .filter(up)
+            .map(|member| member.name.as_str())
+            .collect();
+        known.sort_unstable();
+        if known == ["n1", "n2", "n3", "n4"] {
+            Ok(())
+        } else {
+            Err(format!("up: {}", known.join(", ")))
+        }
+    };
+    let claim = "n1, which nobody told of n4, knows all four and believes them up";
+    stage.until(claim, "up: n1, n2, n3, n4", look).await
 }
 
 /// The new replica holds the old data already, and whose place it took lets go.
