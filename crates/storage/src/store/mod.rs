@@ -62,6 +62,9 @@ pub struct ObjectStore {
     incarnation: AtomicU64,
     /// A put failed: its dot may come back with the log. No further dot is taken before the positions are void.
     dots_in_doubt: AtomicBool,
+    /// A batch that let a record go failed: the drop may come back with the log and hide what was acknowledged after
+    /// it. Until the next opening whatever relies on a record writes it again.
+    drops_in_doubt: AtomicBool,
     /// Changes only while every stripe is locked.
     closed: AtomicBool,
     meters: Meters,
@@ -102,6 +105,7 @@ impl ObjectStore {
             generation: identity.generation,
             incarnation: AtomicU64::new(identity.incarnation),
             dots_in_doubt: AtomicBool::new(false),
+            drops_in_doubt: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             meters: Meters::default(),
         }))

@@ -167,7 +167,7 @@ impl ObjectStore {
 
         let mut batch = Batch::new();
         let hash = match stored.hash {
-            Some(hash) if !changed => hash,
+            Some(hash) if !changed && !self.drops_in_doubt.load(Ordering::Acquire) => hash,
             _ => self.stage(&mut batch, key, engine_key, position, &state),
         };
         markers(&mut batch);
@@ -210,8 +210,18 @@ impl ObjectStore {
         let dropped = stored.hash.filter(|_| settle.drops_record);
         if dropped.is_some() {
             settle.batch.delete(&Family::OBJECTS, engine_key);
+        } else if stored.hash.is_some()
+            && !settle.batch.is_empty()
+            && self.drops_in_doubt.load(Ordering::Acquire)
+        {
+            let position = self.valid(stored.position);
+            self.stage(&mut settle.batch, key, engine_key, position, &stored.state);
         }
-        let seq = self.write_some(settle.batch)?;
+        let seq = self.write_some(settle.batch).inspect_err(|_| {
+            if dropped.is_some() {
+                self.drops_in_doubt.store(true, Ordering::Release);
+            }
+        })?;
         Ok(Settled {
             output,
             dropped,

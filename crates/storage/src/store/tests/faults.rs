@@ -107,6 +107,43 @@ fn a_failed_put_is_invisible_and_its_dot_is_spent() {
 }
 
 #[test]
+fn a_drop_that_failed_does_not_come_back_over_what_was_acknowledged_after_it() {
+    type Write = fn(&ObjectStore, &State) -> Result<crate::WriteSeq>;
+    fn mark(batch: &mut crate::Batch) {
+        batch.put(&Family::HINTS, b"marker".as_slice(), b"".as_slice());
+    }
+    let writes: [(&str, Write); 3] = [
+        ("a repeated delta", |store, delta| {
+            Ok(store.join(&key("k"), delta, |_| {})?.seq)
+        }),
+        ("a hint", |store, delta| {
+            Ok(store.join(&key("k"), delta, mark)?.seq)
+        }),
+        ("a kept marker", |store, _| {
+            let settled = store.settle(&key("k"), |_, settle| mark(settle.batch()));
+            Ok(settled?.seq)
+        }),
+    ];
+    for (what, write) in writes {
+        let disk = disk();
+        let store = open(&disk);
+        let delta = foreign_delta(5, 1, "x", &CausalContext::new());
+        store.join(&key("k"), &delta, mark).unwrap();
+        disk.fail(FaultPoint::WriteAfterLog, Failing::Next(1));
+        let dropped = store.settle(&key("k"), |_, settle| settle.drop_record());
+        assert!(dropped.is_err());
+
+        let seq = write(&store, &delta).unwrap();
+        let mut wait = store.synced(seq);
+        store.run_pending_syncs();
+        poll(&mut wait).unwrap().unwrap();
+        let store = open(&disk.crash());
+        let kept = store.get(&key("k")).unwrap();
+        assert_eq!(bodies(&kept.expect(what)), ["x"], "{what} was acknowledged");
+    }
+}
+
+#[test]
 fn a_failed_put_followed_by_a_clean_close_leaves_no_usable_position() {
     let disk = disk();
     let store = open(&disk);
