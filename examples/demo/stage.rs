@@ -197,11 +197,14 @@ impl Stage {
                 Verdict::NotPlayed | Verdict::Playing => ("not played", Colour::Yellow),
             };
             let title = format!("{}. {}", letter(at), scene.title);
-            let time = format!("{:.2} s", scene.took.as_secs_f64());
-            self.line(&self.paint(
-                colour,
-                &row(&title, verdict, &scene.checks.to_string(), &time),
-            ));
+            let (checks, time) = match scene.verdict {
+                Verdict::NotPlayed => (String::new(), String::new()),
+                _ => (
+                    scene.checks.to_string(),
+                    format!("{:.2} s", scene.took.as_secs_f64()),
+                ),
+            };
+            self.line(&self.paint(colour, &row(&title, verdict, &checks, &time)));
         }
         let holding = self
             .scenes
