@@ -187,22 +187,14 @@ impl<T: Transport> Walker<T> {
 
     /// Pulls what this node gains, as long as the change is the open one.
     async fn stream(&self, facts: &ClusterFacts, step: StageMark) -> Result<bool, Error> {
-        let rings = self.core.cluster.rings();
-        let Some(next) = &rings.next else {
-            return Ok(false);
-        };
+        let (current, next) = (facts.current_ring()?, facts.next_ring()?);
+        let Some(next) = next else { return Ok(false) };
         let gone = facts
             .open
             .iter()
             .flat_map(|open| open.removing.iter().copied())
             .collect();
-        let gains = gains(
-            &rings.current,
-            next,
-            self.core.me,
-            self.core.write_quorum,
-            &gone,
-        )?;
+        let gains = gains(&current, &next, self.core.me, self.core.write_quorum, &gone)?;
         let mut changes = self.core.cluster.changes();
         let superseded = async {
             let open = || self.with_gossip(|gossip| gossip.facts().and_then(ClusterFacts::open_id));

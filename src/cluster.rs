@@ -33,11 +33,10 @@ struct Acting {
 }
 
 /// The rings of some facts; built again only when these change.
-#[derive(Clone)]
-pub(crate) struct Rings {
+struct Rings {
     of: Option<(u64, Option<ChangeId>)>,
-    pub(crate) current: Arc<PartitionRing>,
-    pub(crate) next: Option<Arc<PartitionRing>>,
+    current: Arc<PartitionRing>,
+    next: Option<Arc<PartitionRing>>,
 }
 
 impl Rings {
@@ -90,10 +89,6 @@ impl Cluster {
 
     pub(crate) fn fence(&self) -> Fence {
         self.view.load().fence
-    }
-
-    pub(crate) fn rings(&self) -> Rings {
-        self.acting.lock().rings.clone()
     }
 
     /// Acts on the rules of a stage from now on; returns the phase of the new view.

@@ -48,7 +48,7 @@ impl<T: Transport> AdminService for Service<T> {
                 nodes_known: count(gossip.members().count()),
                 nodes_live: count(gossip.live_count()),
                 hints,
-                warnings: warnings(&view, gossip),
+                warnings: [cluster_warnings(&view, gossip), self.store_warnings()].concat(),
             }
         }))
     }
@@ -158,6 +158,31 @@ impl<T: Transport> Service<T> {
         Ok(counts)
     }
 
+    fn store_warnings(&self) -> Vec<String> {
+        let counters = self.core.store.counters();
+        let mut warnings = Vec::new();
+        if counters.damaged_records > 0 {
+            warnings.push(format!(
+                "damaged records were met {} times",
+                counters.damaged_records
+            ));
+        }
+        let soft = self.config.siblings_soft as u64;
+        if counters.siblings_max >= soft {
+            warnings.push(format!(
+                "a key has had {} siblings (soft limit {soft})",
+                counters.siblings_max
+            ));
+        }
+        if counters.siblings_refused > 0 {
+            warnings.push(format!(
+                "{} writes were refused for too many siblings",
+                counters.siblings_refused
+            ));
+        }
+        warnings
+    }
+
     fn open_change(&self, view: &View) -> Option<pb::OpenChange> {
         let next = view.next.as_ref()?;
         let progress = *self.streaming.borrow();
@@ -205,7 +230,7 @@ fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-fn warnings(view: &View, gossip: &Gossip) -> Vec<String> {
+fn cluster_warnings(view: &View, gossip: &Gossip) -> Vec<String> {
     let mut warnings = Vec::new();
     let (members, wanted) = (view.current.members().len(), view.current.replicas_wanted());
     if !view.has_member(view.me) {
