@@ -283,7 +283,7 @@ impl NodeConfig {
             format!("has {} bytes, but must have at most 64", self.name.len())
         })?;
         check(
-            !(self.bootstrap && !self.seeds.is_empty()),
+            !self.bootstrap || self.seeds.is_empty(),
             "bootstrap",
             &|| "founds a cluster and `seeds` joins one: give only one of them".to_owned(),
         )?;
