@@ -1,11 +1,13 @@
 //! Walking this node through membership changes: stage by stage, each with its duty, durable before it is said.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dynamokv_gossip::{
     ChangeProgress, ClusterFacts, Gossip, KEY_CHANGE, KEY_REMOVE, Stage, StageMark, Status,
 };
 use dynamokv_handoff::{Progress, gains};
+use dynamokv_ring::NodeId;
 use tokio::sync::watch;
 
 use crate::Error;
@@ -75,7 +77,8 @@ impl<T: Transport> Walker<T> {
             facts: gossip.facts().cloned(),
             mark: self.progress.mark(),
             removals: gossip.kv(me, KEY_REMOVE).unwrap_or_default().to_owned(),
-            peers: persist::addresses(gossip),
+            peers: persist::addresses(gossip, &self.remembered.peers),
+            leaving: gossip.local().profile.status == Status::Leaving,
             member: self.remembered.member
                 || gossip
                     .facts()
@@ -185,26 +188,41 @@ impl<T: Transport> Walker<T> {
         }
     }
 
-    /// Pulls what this node gains, as long as the change is the open one.
+    /// Pulls what this node gains, as long as the change is the open one and no further source was given up:
+    /// then the plan is another one.
     async fn stream(&self, facts: &ClusterFacts, step: StageMark) -> Result<bool, Error> {
         let (current, next) = (facts.current_ring()?, facts.next_ring()?);
         let Some(next) = next else { return Ok(false) };
-        let gone = facts
-            .open
-            .iter()
-            .flat_map(|open| open.removing.iter().copied())
-            .collect();
+        let gone = self.gone();
         let gains = gains(&current, &next, self.core.me, self.core.write_quorum, &gone)?;
         let mut changes = self.core.cluster.changes();
         let superseded = async {
             let open = || self.with_gossip(|gossip| gossip.facts().and_then(ClusterFacts::open_id));
-            while open() == Some(step.change) && changes.changed().await.is_ok() {}
+            while open() == Some(step.change)
+                && self.gone() == gone
+                && changes.changed().await.is_ok()
+            {}
         };
         tokio::select! {
             biased;
             () = crate::pull::run(&self.core, gains, &self.streaming) => Ok(true),
             () = superseded => Ok(false),
         }
+    }
+
+    /// The members whose data cannot be had any more: those that the open change removes, and those that everybody
+    /// has given up since.
+    fn gone(&self) -> BTreeSet<NodeId> {
+        self.with_gossip(|gossip| {
+            let mut gone = gossip.change_view().excused;
+            gone.extend(
+                gossip
+                    .open_change()
+                    .iter()
+                    .flat_map(|open| open.removing.iter()),
+            );
+            gone
+        })
     }
 
     async fn finish(&mut self, mut facts: ClusterFacts, step: StageMark) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 use dynamokv_coordinator::ReplicaError;
 use dynamokv_gossip::Refusal;
-use dynamokv_ring::PartitionId;
+use dynamokv_ring::{NodeId, PartitionId};
 
 use crate::ConfigError;
 
@@ -43,6 +43,18 @@ pub enum Error {
         partition: PartitionId,
         /// Objects not taken.
         refused: usize,
+    },
+    /// A node that leaves still holds hints; they are delivered first.
+    #[error("hints for {target} are not delivered yet")]
+    HintsLeft {
+        /// Whose hints.
+        target: NodeId,
+    },
+    /// A part of the node ended that must not end: stop the node, start it again, and report what it logged.
+    #[error("the node's {part} ended unexpectedly; start the node again")]
+    PartEnded {
+        /// The part.
+        part: &'static str,
     },
     /// What the node remembers of the cluster cannot be read: restore the data directory, or start empty under a new id.
     #[error(

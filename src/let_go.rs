@@ -44,14 +44,24 @@ pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>) {
     }
 }
 
+/// Goes through all that this node does not own. What cannot be handed over now does not hold up the rest.
 async fn sweep<T: Transport>(core: &Core<T>, view: &View) -> Result<(), crate::Error> {
     let ring = view.current.as_ref();
+    let mut swept = Ok(());
     for partition in ring.partition_ids() {
         if !ring.owns(core.me, partition) {
-            sweep_partition(core, ring, partition).await?;
+            swept = sweep_partition(core, ring, partition).await.and(swept);
         }
     }
-    Ok(())
+    // Who goes for good takes no hint along.
+    if !ring.contains(core.me) {
+        for target in core.hints.targets() {
+            if core.hints.count(target)? > 0 {
+                return Err(crate::Error::HintsLeft { target });
+            }
+        }
+    }
+    swept
 }
 
 async fn sweep_partition<T: Transport>(
@@ -60,6 +70,7 @@ async fn sweep_partition<T: Transport>(
     partition: PartitionId,
 ) -> Result<(), crate::Error> {
     let mut after: Option<ObjectKey> = None;
+    let mut refused = 0;
     loop {
         let (_guard, view) = core.begin();
         let range = ring.range_of(partition);
@@ -75,7 +86,6 @@ async fn sweep_partition<T: Transport>(
         }
         let owners = |token| view.write_sets(token).concat();
         let accepted = hand_over(core, &view, &strays, owners).await?;
-        let mut refused = 0;
         for (entry, accepted) in strays.iter().zip(&accepted) {
             if *accepted {
                 drop_stray(core, entry)?;
@@ -83,11 +93,11 @@ async fn sweep_partition<T: Transport>(
                 refused += 1;
             }
         }
-        if refused > 0 {
-            return Err(crate::Error::HandoverRefused { partition, refused });
-        }
         match page.next {
             Some(next) => after = Some(next),
+            None if refused > 0 => {
+                return Err(crate::Error::HandoverRefused { partition, refused });
+            }
             None => return Ok(()),
         }
     }

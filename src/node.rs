@@ -6,13 +6,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dynamokv_coordinator::{Coordinator, Membership, Replica};
 use dynamokv_gossip::{
-    ClusterFacts, Gossip, GossipHandle, KEY_CHANGE, KEY_REMOVE, LocalNode, Profile, Status,
+    ClusterFacts, Event, Gossip, GossipHandle, KEY_CHANGE, KEY_REMOVE, LocalNode, Profile, Status,
 };
 use dynamokv_handoff::Progress;
 use dynamokv_ring::{Member, NodeId, Zone};
 use dynamokv_rpc::{Peers, PeersConfig};
 use dynamokv_storage::{Engine, ObjectStore, StoreOptions};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -24,6 +27,9 @@ use crate::persist::{self, Remembered};
 use crate::service::Service;
 use crate::transport::Transport;
 use crate::{Error, NodeConfig, engine};
+
+/// How long a stop waits for operations under way; they end sooner unless a request asked for more time.
+const DRAIN_GRACE: Duration = Duration::from_secs(5);
 
 /// Starts a [`Node`].
 pub struct NodeBuilder {
@@ -95,17 +101,20 @@ impl NodeBuilder {
         let (streaming, progress) = watch::channel(Progress::default());
         let service = Service::new(Arc::clone(&core), config.clone(), address.clone(), progress);
 
-        let (ended, _) = watch::channel(None);
+        let ending = Ending(watch::Sender::new(None));
         let mut tasks = JoinSet::new();
+        let events = gossip.events();
         let server = service.serve(listener);
-        spawn_tasks(&mut tasks, &core, transport, remembered, streaming, &ended);
+        spawn_tasks(
+            &mut tasks, &core, transport, remembered, streaming, events, &ending,
+        );
         tracing::info!(node = %me, %address, cluster = %config.cluster, engine = core.store.engine().name(), "listening");
         Ok(Node {
             core,
             address,
             tasks,
             server,
-            ended,
+            ending,
         })
     }
 }
@@ -116,7 +125,7 @@ pub struct Node {
     address: String,
     tasks: JoinSet<()>,
     server: crate::service::Server,
-    ended: watch::Sender<Option<Arc<Error>>>,
+    ending: Ending,
 }
 
 impl Node {
@@ -138,7 +147,7 @@ impl Node {
     /// Completes when the node must stop by itself: it left as it was asked to ([`Error::Left`]), was removed, or
     /// cannot go on. The caller then calls [`shutdown`](Self::shutdown).
     pub async fn ended(&self) -> Arc<Error> {
-        let mut ended = self.ended.subscribe();
+        let mut ended = self.ending.0.subscribe();
         let reason = match ended.wait_for(Option::is_some).await {
             Ok(reason) => reason.clone(),
             Err(_) => None,
@@ -171,6 +180,15 @@ impl Node {
     pub async fn shutdown(mut self) -> Result<(), Error> {
         self.core.cluster.gossip().stop().await;
         self.server.stop().await;
+        // The last replicas of writes that were acknowledged already: each gets its copy or its marker.
+        let drain = self.core.coordinator.drain();
+        let drained = tokio::time::timeout(DRAIN_GRACE, drain.ended_before(u64::MAX)).await;
+        if drained.is_err() {
+            tracing::warn!(
+                operations = drain.len(),
+                "stopped before all operations had ended"
+            );
+        }
         self.tasks.shutdown().await;
         self.core.store.close()?;
         tracing::info!(node = %self.core.me, "stopped");
@@ -225,7 +243,7 @@ async fn recall(
 ) -> Result<Remembered, Error> {
     let old = persist::load(store)?;
     let in_a_ring = old.facts.as_ref().is_some_and(|facts| facts.in_a_ring(me));
-    if old.member && !in_a_ring {
+    if old.member && !in_a_ring && !old.leaving {
         return Err(Error::Removed);
     }
     if old.facts.is_some() || !config.bootstrap {
@@ -268,10 +286,6 @@ fn start_gossip(
         phi_threshold: config.phi_threshold,
         ..dynamokv_gossip::Config::new(&config.cluster).with_interval(config.gossip_interval())
     };
-    let member_before = remembered
-        .facts
-        .as_ref()
-        .is_some_and(|facts| facts.current.contains(id));
     let name = if config.name.is_empty() {
         id.to_string()
     } else {
@@ -283,11 +297,7 @@ fn start_gossip(
             address: address.to_owned(),
             zone: Zone::from(config.zone.as_str()),
             weight: config.weight,
-            status: if member_before {
-                Status::Up
-            } else {
-                Status::Joining
-            },
+            status: status_at_start(remembered, id),
         },
         kv: [
             (
@@ -317,6 +327,18 @@ fn start_gossip(
         gossip.set_facts(facts)?;
     }
     Ok(GossipHandle::new(gossip))
+}
+
+fn status_at_start(remembered: &Remembered, id: NodeId) -> Status {
+    let member = remembered
+        .facts
+        .as_ref()
+        .is_some_and(|facts| facts.current.contains(id));
+    match (remembered.leaving, member) {
+        (true, _) => Status::Leaving,
+        (false, true) => Status::Up,
+        (false, false) => Status::Joining,
+    }
 }
 
 fn assemble<T: Transport>(
@@ -361,34 +383,66 @@ fn assemble<T: Transport>(
     }))
 }
 
+/// Where the reason of the node's end is kept; the first one counts.
+#[derive(Clone)]
+struct Ending(watch::Sender<Option<Arc<Error>>>);
+
+impl Ending {
+    fn because(&self, reason: Error) {
+        self.0.send_if_modified(|known| {
+            let first = known.is_none();
+            known.get_or_insert_with(|| Arc::new(reason));
+            first
+        });
+    }
+}
+
+/// Ends the node when it is dropped: with the task that must go on, by a panic for one.
+struct MustGoOn {
+    ending: Ending,
+    part: &'static str,
+}
+
+impl Drop for MustGoOn {
+    fn drop(&mut self) {
+        self.ending.because(Error::PartEnded { part: self.part });
+    }
+}
+
 fn spawn_tasks<T: Transport>(
     tasks: &mut JoinSet<()>,
     core: &Arc<Core<T>>,
     transport: Arc<T>,
     remembered: Remembered,
     streaming: watch::Sender<Progress>,
-    ended: &watch::Sender<Option<Arc<Error>>>,
+    events: Receiver<Event>,
+    ending: &Ending,
 ) {
-    tasks.spawn(dynamokv_gossip::run(
-        core.cluster.gossip().clone(),
-        transport,
-    ));
-    tasks.spawn(crate::deliver::run(Arc::clone(core)));
-    tasks.spawn(crate::let_go::run(Arc::clone(core)));
-    let end = |reason: Error, ended: watch::Sender<Option<Arc<Error>>>| {
-        ended.send_if_modified(|known| {
-            let first = known.is_none();
-            known.get_or_insert(Arc::new(reason));
-            first
+    let mut spawn = |part, work: BoxFuture<'static, Option<Error>>| {
+        let guard = MustGoOn {
+            ending: ending.clone(),
+            part,
+        };
+        tasks.spawn(async move {
+            if let Some(reason) = work.await {
+                guard.ending.because(reason);
+            }
         });
     };
-    let (watcher, sender) = (crate::watch::run(Arc::clone(core)), ended.clone());
-    tasks.spawn(async move { end(watcher.await, sender) });
-    let (walker, sender) = (
-        Walker::new(Arc::clone(core), remembered, streaming),
-        ended.clone(),
+    let watcher = crate::watch::run(Arc::clone(core), events);
+    spawn("watcher", watcher.map(Some).boxed());
+    let walker = Walker::new(Arc::clone(core), remembered, streaming);
+    spawn("membership", walker.walk().map(Some).boxed());
+    let gossip = dynamokv_gossip::run(core.cluster.gossip().clone(), transport);
+    spawn("gossip", gossip.map(|()| None).boxed());
+    spawn(
+        "hint delivery",
+        crate::deliver::run(Arc::clone(core)).map(|()| None).boxed(),
     );
-    tasks.spawn(async move { end(walker.walk().await, sender) });
+    spawn(
+        "handover",
+        crate::let_go::run(Arc::clone(core)).map(|()| None).boxed(),
+    );
 }
 
 fn wall_clock_ms() -> u64 {

@@ -11,6 +11,7 @@ const MARK: &str = "cluster/change";
 const REMOVALS: &str = "cluster/remove";
 const PEERS: &str = "cluster/peers";
 const MEMBER: &str = "cluster/member";
+const LEAVING: &str = "cluster/leaving";
 
 /// The durable part of what a node knows of the cluster and has said to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,12 +25,25 @@ pub(crate) struct Remembered {
     pub(crate) peers: Vec<String>,
     /// Whether it ever was a member: then it must not join anew with what it still holds.
     pub(crate) member: bool,
+    /// Whether it was asked to leave: it goes on with that after a restart.
+    pub(crate) leaving: bool,
 }
 
-/// The addresses of the other nodes.
-pub(crate) fn addresses(gossip: &Gossip) -> Vec<String> {
+/// So many addresses are remembered at most; any one of them is enough.
+const PEERS_MAX: usize = 256;
+
+/// The addresses of the other nodes; `before` as long as fewer are known, as right after a start.
+pub(crate) fn addresses(gossip: &Gossip, before: &[String]) -> Vec<String> {
     let others = gossip.members().filter(|state| state.id != gossip.id());
-    others.map(|state| state.profile.address.clone()).collect()
+    let addresses: Vec<String> = others
+        .map(|state| state.profile.address.clone())
+        .take(PEERS_MAX)
+        .collect();
+    if addresses.len() < before.len() {
+        before.to_vec()
+    } else {
+        addresses
+    }
 }
 
 pub(crate) fn load(store: &ObjectStore) -> Result<Remembered, Error> {
@@ -51,6 +65,7 @@ pub(crate) fn load(store: &ObjectStore) -> Result<Remembered, Error> {
         removals: text(REMOVALS)?,
         peers: text(PEERS)?.lines().map(str::to_owned).collect(),
         member: !text(MEMBER)?.is_empty(),
+        leaving: !text(LEAVING)?.is_empty(),
     })
 }
 
@@ -79,6 +94,9 @@ pub(crate) async fn save(
     }
     if new.member && !old.member {
         ObjectStore::stage_meta(&mut batch, MEMBER, "yes");
+    }
+    if new.leaving && !old.leaving {
+        ObjectStore::stage_meta(&mut batch, LEAVING, "yes");
     }
     if batch.is_empty() {
         return Ok(());

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use dynamokv_gossip::{Event, Refusal};
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::Error;
@@ -11,8 +12,9 @@ use crate::core::Core;
 use crate::transport::Transport;
 
 /// Follows for as long as the node runs; ends with the reason why the node must stop.
-pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>) -> Error {
-    let mut events = core.cluster.gossip().events();
+///
+/// `events` were subscribed to before the first message could arrive.
+pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>, mut events: Receiver<Event>) -> Error {
     core.cluster.refresh();
     loop {
         match events.recv().await {
@@ -21,8 +23,10 @@ pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>) -> Error {
                     return error;
                 }
             }
-            // The view is read whole, so nothing but log lines is lost.
-            Err(RecvError::Lagged(_)) => {}
+            // The view is read whole; but a reason to stop may be among what was missed.
+            Err(RecvError::Lagged(missed)) => {
+                tracing::warn!(missed, "events of gossip were missed");
+            }
             Err(RecvError::Closed) => return Error::Stopped,
         }
         if events.is_empty() {

@@ -5,7 +5,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use dynamokv::rpc::pb::{GetRequest, MembersRequest, PutRequest};
+use dynamokv::rpc::pb::{GetRequest, LeaveRequest, MembersRequest, PutRequest, RemoveRequest};
 use support::{Cell, bodies, cluster, config, eventually, grow, settle};
 use tonic::Code;
 
@@ -261,7 +261,7 @@ async fn a_leaving_node_hands_everything_over_first() {
     leaver
         .client()
         .admin()
-        .leave(dynamokv::rpc::pb::LeaveRequest {})
+        .leave(LeaveRequest {})
         .await
         .unwrap();
     let reason = tokio::time::timeout(support::PATIENCE, leaver.node().ended())
@@ -313,7 +313,7 @@ async fn a_dead_member_that_is_removed_is_replaced_by_heirs_with_all_the_data() 
     let mut dead_cell = cells.remove(3);
     client
         .admin()
-        .remove(dynamokv::rpc::pb::RemoveRequest { node: dead })
+        .remove(RemoveRequest { node: dead })
         .await
         .unwrap();
     settle(&cells, 3).await;
@@ -338,6 +338,107 @@ async fn a_dead_member_that_is_removed_is_replaced_by_heirs_with_all_the_data() 
         told.contains("removed") || told.contains("left the cluster"),
         "{told}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_dies_during_a_join_is_removed_and_the_join_goes_on() {
+    let mut cells = cluster(4).await;
+    let client = cells[0].client();
+    for n in 0..200 {
+        client.put(&format!("key-{n}"), "v", b"").await.unwrap();
+    }
+    let dead = cells[1].id();
+    cells[1].kill().await;
+    let mut joiner = config("n5");
+    joiner.seeds = vec![cells[0].address().to_owned()];
+    cells.push(Cell::start(joiner).await);
+    eventually("the join waits for the dead member", async || {
+        let open = client.ring(None).await.open;
+        open.is_some_and(|open| open.blocked_by.contains(&dead))
+    })
+    .await;
+    client
+        .admin()
+        .remove(RemoveRequest { node: dead })
+        .await
+        .unwrap();
+    settle(&cells, 4).await;
+    for n in 0..200 {
+        let request = GetRequest {
+            key: format!("key-{n}").into(),
+            r: Some(3),
+            ..GetRequest::default()
+        };
+        assert_eq!(
+            bodies(&client.get_request(request).await.unwrap().values),
+            ["v"],
+            "key-{n}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leaving_node_takes_no_hint_along_and_a_restart_does_not_make_it_stay() {
+    let mut cells = cluster(5).await;
+    let client = cells[0].client();
+    let dead = cells[1].id();
+    cells[1].kill().await;
+    for n in 0..200 {
+        let key = format!("key-{n}");
+        eventually("the put is acknowledged", async || {
+            client.put(&key, "v", b"").await.is_ok()
+        })
+        .await;
+    }
+    let leaver = cells[4].client();
+    eventually("the leaver holds hints", async || leaver.hints().await > 0).await;
+    leaver.admin().leave(LeaveRequest {}).await.unwrap();
+    cells[4].kill().await;
+    cells[4].restart().await.unwrap();
+    client
+        .admin()
+        .remove(RemoveRequest { node: dead })
+        .await
+        .unwrap();
+    let reason = tokio::time::timeout(support::PATIENCE, cells[4].node().ended())
+        .await
+        .expect("it ends");
+    assert!(matches!(*reason, dynamokv::Error::Left), "{reason}");
+    assert_eq!(cells[4].client().hints().await, 0);
+    cells[4].stop().await;
+    settle(&cells, 3).await;
+    for n in 0..200 {
+        let request = GetRequest {
+            key: format!("key-{n}").into(),
+            r: Some(3),
+            ..GetRequest::default()
+        };
+        assert_eq!(
+            bodies(&client.get_request(request).await.unwrap().values),
+            ["v"],
+            "key-{n}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_restarts_alone_more_than_once_still_knows_the_others() {
+    let mut cells = cluster(2).await;
+    for cell in &mut cells {
+        cell.kill().await;
+        cell.config.seeds.clear();
+    }
+    for _ in 0..2 {
+        cells[0].restart().await.unwrap();
+        cells[0].stop().await;
+    }
+    cells[0].restart().await.unwrap();
+    cells[1].restart().await.unwrap();
+    let client = cells[0].client();
+    eventually("the two find each other", async || {
+        client.put("k", "v", b"").await.is_ok()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

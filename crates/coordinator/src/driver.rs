@@ -7,11 +7,11 @@ use dynamokv_ring::NodeId;
 use dynamokv_storage::Value;
 use dynamokv_vclock::HybridClock;
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
 use crate::config::Config;
-use crate::run::{PutRun, run_get, run_put};
+use crate::run::{GetRun, PutRun, run_get, run_put};
 use crate::{
     Drain, DrainGuard, Error, Fence, Forwarded, GetReply, GetRequest, HintSink, Membership,
     PutReply, PutRequest, ReadPlan, Refusal, Replica, ReplicaError, ReplicaTransport, View,
@@ -110,12 +110,12 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
     pub async fn put(&self, request: PutRequest) -> Result<PutReply, Error> {
         let view = self.member_view()?;
         self.check_put(&request)?;
-        let _permit = self.admit()?;
+        let permit = self.admit()?;
         let deadline = self.deadline(request.options.timeout);
         let token = request.key.token();
         let sets = view.write_sets(token);
         if sets.iter().any(|set| set.contains(&view.me)) {
-            return self.coordinate(request, deadline).await;
+            return self.coordinate(request, permit, deadline).await;
         }
         let mut owners: Vec<NodeId> = sets.concat();
         owners.retain(|owner| view.live.contains(owner));
@@ -133,7 +133,11 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
             self.shared.report(owner, &result);
             match result {
                 Ok(Err(Error::Refused(_)))
-                | Err(ReplicaError::Refused(_) | ReplicaError::Unreachable(_)) => {}
+                | Err(
+                    ReplicaError::Refused(_)
+                    | ReplicaError::Unreachable(_)
+                    | ReplicaError::Failed(_),
+                ) => {}
                 Ok(verdict) => return verdict,
                 Err(error) => {
                     let kind = crate::AnswerKind::Failed(error.to_string());
@@ -145,7 +149,7 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
                 }
             }
         }
-        self.coordinate(request, deadline).await
+        self.coordinate(request, permit, deadline).await
     }
 
     /// Coordinates a write that another node sent here because this node is a replica of the key.
@@ -164,9 +168,9 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
         {
             return Err(Refusal::NotOwner.into());
         }
-        let _permit = self.admit()?;
+        let permit = self.admit()?;
         let deadline = self.deadline(request.put.options.timeout);
-        self.coordinate(request.put, deadline).await
+        self.coordinate(request.put, permit, deadline).await
     }
 
     /// Reads; answers with the join of R replicas, and repairs those that lack something in the background.
@@ -181,7 +185,7 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
             .unwrap_or(self.shared.config.read_quorum.get());
         check_quorum("r", quorum, view.read_ring().replicas_wanted())?;
         self.check_timeout(request.options.timeout)?;
-        let _permit = self.admit()?;
+        let mut permit = Some(self.admit()?);
         let deadline = self.deadline(request.options.timeout);
         loop {
             let begun = self.shared.begin();
@@ -194,9 +198,15 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
             );
             let (respond, response) = oneshot::channel();
             let shared = Arc::clone(&self.shared);
-            let key = request.key.clone();
-            tokio::spawn(run_get(shared, key, plan, begun, deadline, respond));
-            let (verdict, refused_by) = response.await.map_err(|_| Error::NotMember)?;
+            let run = GetRun {
+                key: request.key.clone(),
+                permit: permit.take(),
+            };
+            tokio::spawn(run_get(shared, run, plan, begun, deadline, respond));
+            let (verdict, refused_by) = response.await.map_err(|_| Error::Unreadable {
+                needed: quorum,
+                answers: Vec::new(),
+            })?;
             match (verdict.state, refused_by) {
                 (Some(state), _) => {
                     let (answers, coordinator) = (verdict.answers, view.me);
@@ -217,30 +227,43 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
         }
     }
 
-    async fn coordinate(&self, request: PutRequest, deadline: Instant) -> Result<PutReply, Error> {
+    async fn coordinate(
+        &self,
+        request: PutRequest,
+        permit: OwnedSemaphorePermit,
+        deadline: Instant,
+    ) -> Result<PutReply, Error> {
         let quorum = self.write_quorum(&request);
+        let (key, token) = (&request.key, request.key.token());
         let mut begun = self.shared.begin();
         let me = begun.view.me;
-        let token = request.key.token();
+        // Only members are waited for when a change goes on; this one may have left since it took the request.
+        if !begun.view.has_member(me) {
+            return Err(Error::NotMember);
+        }
         let mut plan = WritePlan::new(&begun.view, token, quorum, request.options.mode)?;
         let value = Value {
             time: self.shared.clock.lock().now((self.shared.wall_clock)()),
             body: request.value,
             content_type: request.content_type,
         };
-        let applied =
-            self.shared
-                .replica
-                .apply(&request.key, value, &request.context, plan.local)?;
+        let mut role = plan.local;
+        let applied = self
+            .shared
+            .replica
+            .apply(key, value, &request.context, role)?;
         let context = applied.delta.context().clone();
         let delta = Arc::new(applied.delta);
+        let mut seq = applied.seq;
+        let mut permit = Some(permit);
         loop {
             let fence = begun.view.fence;
             let (respond, response) = oneshot::channel();
             let run = PutRun {
-                key: request.key.clone(),
+                key: key.clone(),
                 delta: Arc::clone(&delta),
-                seq: applied.seq,
+                seq,
+                permit: permit.take(),
             };
             tokio::spawn(run_put(
                 Arc::clone(&self.shared),
@@ -250,13 +273,15 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
                 deadline,
                 respond,
             ));
-            let (verdict, refused_by) = response.await.map_err(|_| Error::Unknown {
+            let unknown = |answers| Error::Unknown {
                 needed: quorum,
-                answers: Vec::new(),
-            })?;
+                answers,
+            };
+            let (verdict, refused_by) = response.await.map_err(|_| unknown(Vec::new()))?;
             if verdict.applied {
+                // The write stands, whatever a look at all values says.
                 let state = if request.return_values {
-                    self.shared.replica.store().get(&request.key)?
+                    self.shared.replica.store().get(key).ok().flatten()
                 } else {
                     None
                 };
@@ -270,18 +295,22 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
                     coordinator: me,
                 });
             }
-            let unknown = Error::Unknown {
-                needed: quorum,
-                answers: verdict.answers,
-            };
             // The delta is idempotent: under a newer view the same write simply goes on.
             match refused_by {
                 Some(peer) if self.caught_up(peer, fence, deadline).await => {}
-                _ => return Err(unknown),
+                _ => return Err(unknown(verdict.answers)),
             }
             begun = self.shared.begin();
-            plan = WritePlan::new(&begun.view, token, quorum, request.options.mode)
-                .map_err(|_| unknown)?;
+            let next = WritePlan::new(&begun.view, token, quorum, request.options.mode);
+            plan = match next {
+                Ok(plan) if begun.view.has_member(me) => plan,
+                _ => return Err(unknown(verdict.answers)),
+            };
+            // The copy here counts only for the replica that it is durably marked for.
+            if plan.local != role {
+                role = plan.local;
+                seq = self.shared.replica.hold(key, &delta, role)?;
+            }
         }
     }
 
@@ -300,7 +329,7 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
         }
     }
 
-    fn admit(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Error> {
+    fn admit(&self) -> Result<OwnedSemaphorePermit, Error> {
         Arc::clone(&self.shared.foreground)
             .try_acquire_owned()
             .map_err(|_| Error::Overloaded {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use dynamokv_ring::NodeId;
 use dynamokv_storage::State;
 
-use crate::{Answer, AnswerKind, QuorumMode, ReadPlan, ReplicaState};
+use crate::{Answer, AnswerKind, Fallbacks, QuorumMode, ReadPlan, ReplicaState};
 
 /// What the machine wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,9 @@ pub struct GetOp {
     owners: Vec<NodeId>,
     quorum: usize,
     mode: QuorumMode,
-    candidates: VecDeque<NodeId>,
+    first: Vec<NodeId>,
+    fallbacks: Fallbacks,
+    last: Vec<NodeId>,
     asked: Vec<(NodeId, Ask)>,
     responded: bool,
     ended: bool,
@@ -68,7 +70,9 @@ impl GetOp {
             owners: plan.owners,
             quorum: plan.quorum,
             mode: plan.mode,
-            candidates: plan.candidates.into(),
+            first: plan.first,
+            fallbacks: plan.fallbacks,
+            last: plan.last,
             asked: Vec::new(),
             responded: false,
             ended: false,
@@ -137,7 +141,7 @@ impl GetOp {
     }
 
     fn ask_next(&mut self) -> bool {
-        let Some(node) = self.candidates.pop_front() else {
+        let Some(node) = self.next_candidate() else {
             return false;
         };
         self.asked.push((node, Ask::Pending));
@@ -146,6 +150,18 @@ impl GetOp {
             as_fallback: !self.owners.contains(&node),
         });
         true
+    }
+
+    /// Each candidate is asked once, in order: as many as were asked are behind us.
+    fn next_candidate(&self) -> Option<NodeId> {
+        let asked = self.asked.len();
+        if let Some(node) = self.first.get(asked) {
+            return Some(*node);
+        }
+        let beyond = asked - self.first.len();
+        let fallbacks = self.fallbacks.ranked();
+        let last = || self.last.get(beyond - fallbacks.len());
+        fallbacks.get(beyond).or_else(last).copied()
     }
 
     fn pending(&self) -> usize {

@@ -21,7 +21,7 @@ pub use drain::{Drain, DrainGuard};
 pub use driver::{Coordinator, WallClock};
 pub use error::{Error, ErrorKind};
 pub use get::{GetAction, GetOp, GetVerdict};
-pub use plan::{LocalRole, ReadPlan, WritePlan};
+pub use plan::{Fallbacks, LocalRole, ReadPlan, WritePlan};
 pub use put::{PutAction, PutOp, PutVerdict};
 pub use replica::Replica;
 pub use request::{

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use dynamokv_ring::NodeId;
 
-use crate::{Answer, AnswerKind, LocalRole, QuorumMode, WritePlan};
+use crate::{Answer, AnswerKind, Fallbacks, LocalRole, QuorumMode, WritePlan};
 
 /// What the machine wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +95,9 @@ pub struct PutOp {
     /// Indices into `slots`, one list a set.
     sets: Vec<Vec<usize>>,
     live: std::sync::Arc<std::collections::BTreeSet<NodeId>>,
-    spare: VecDeque<NodeId>,
+    fallbacks: Fallbacks,
+    /// How many of the fallbacks have been asked.
+    fallbacks_used: usize,
     responded: bool,
     ended: bool,
     actions: VecDeque<PutAction>,
@@ -130,7 +132,8 @@ impl PutOp {
             slots,
             sets,
             live: plan.live,
-            spare: plan.fallbacks.into(),
+            fallbacks: plan.fallbacks,
+            fallbacks_used: 0,
             responded: false,
             ended: false,
             actions: VecDeque::new(),
@@ -198,7 +201,7 @@ impl PutOp {
     pub fn on_slow(&mut self) {
         for at in 0..self.slots.len() {
             let slot = &self.slots[at];
-            if slot.pending() && !slot.copied() && slot.owner != self.me && !self.spare.is_empty() {
+            if slot.pending() && !slot.copied() && slot.owner != self.me && self.spare().is_some() {
                 self.ask_fallback(at);
             }
         }
@@ -244,10 +247,18 @@ impl PutOp {
     }
 
     fn ask_fallback(&mut self, at: usize) {
-        match self.spare.pop_front() {
-            Some(node) => self.ask(at, node),
+        match self.spare() {
+            Some(node) => {
+                self.fallbacks_used += 1;
+                self.ask(at, node);
+            }
             None => self.keep_marker(at),
         }
+    }
+
+    /// The next fallback that was not asked yet.
+    fn spare(&self) -> Option<NodeId> {
+        self.fallbacks.ranked().get(self.fallbacks_used).copied()
     }
 
     fn keep_marker(&mut self, at: usize) {

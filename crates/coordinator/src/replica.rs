@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dynamokv_ring::NodeId;
-use dynamokv_storage::{Applied, Batch, ObjectKey, ObjectStore, Value};
+use dynamokv_storage::{Applied, Batch, ObjectKey, ObjectStore, State, Value, WriteSeq};
 use dynamokv_vclock::CausalContext;
 
 use crate::{
@@ -105,20 +105,38 @@ impl<M: Membership, H: HintSink> Replica<M, H> {
         })
     }
 
-    /// Makes durable that `target` lacks the key and that this node will hand it over.
+    /// Keeps the delta here in another role than it was applied in: marked, in the same batch, where this node
+    /// holds it for somebody. Durable after the sync of the returned sequence number.
+    ///
+    /// # Errors
+    /// Those of [`ObjectStore::join`].
+    pub fn hold(
+        &self,
+        key: &ObjectKey,
+        delta: &State,
+        role: LocalRole,
+    ) -> Result<WriteSeq, dynamokv_storage::Error> {
+        let joined = self.store.join(key, delta, |batch: &mut Batch| {
+            if let LocalRole::HoldsFor(target) = role {
+                self.hints.mark(batch, key, target);
+            }
+        })?;
+        Ok(joined.seq)
+    }
+
+    /// Makes durable that `target` lacks the delta and that this node will hand it over.
     ///
     /// # Errors
     /// A failure of the store.
-    pub async fn keep_marker(&self, key: &ObjectKey, target: NodeId) -> Result<(), ReplicaError> {
+    pub async fn keep_marker(
+        &self,
+        key: &ObjectKey,
+        delta: &State,
+        target: NodeId,
+    ) -> Result<(), ReplicaError> {
         let seq = self
-            .store
-            .settle(key, |state, settle| {
-                if state.is_some() {
-                    self.hints.mark(settle.batch(), key, target);
-                }
-            })
-            .map_err(failed)?
-            .seq;
+            .hold(key, delta, LocalRole::HoldsFor(target))
+            .map_err(failed)?;
         self.store.synced(seq).await.map_err(failed)
     }
 

@@ -6,7 +6,7 @@ use dynamokv_ring::NodeId;
 use dynamokv_storage::{ObjectKey, State, WriteSeq};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
 use crate::driver::{Begun, Shared};
@@ -20,6 +20,15 @@ pub(crate) struct PutRun {
     pub(crate) key: ObjectKey,
     pub(crate) delta: Arc<State>,
     pub(crate) seq: WriteSeq,
+    /// Held until the client is answered.
+    pub(crate) permit: Option<OwnedSemaphorePermit>,
+}
+
+/// The read that a [`GetOp`] makes.
+pub(crate) struct GetRun {
+    pub(crate) key: ObjectKey,
+    /// Held until the client is answered.
+    pub(crate) permit: Option<OwnedSemaphorePermit>,
 }
 
 type Calls<R> = FuturesUnordered<BoxFuture<'static, (NodeId, Result<R, ReplicaError>)>>;
@@ -27,7 +36,7 @@ type Calls<R> = FuturesUnordered<BoxFuture<'static, (NodeId, Result<R, ReplicaEr
 /// Runs a write to its end; `respond` gets the verdict, and a peer that refused because our view is stale.
 pub(crate) async fn run_put<M: Membership, T: ReplicaTransport, H: HintSink>(
     shared: Arc<Shared<M, T, H>>,
-    run: PutRun,
+    mut run: PutRun,
     plan: WritePlan,
     begun: Begun,
     deadline: Instant,
@@ -67,7 +76,11 @@ pub(crate) async fn run_put<M: Membership, T: ReplicaTransport, H: HintSink>(
                     calls.push(write_call(Arc::clone(&shared), to, request, deadline));
                 }
                 PutAction::KeepMarker { target } => {
-                    if let Err(error) = shared.replica.keep_marker(&run.key, target).await {
+                    if let Err(error) = shared
+                        .replica
+                        .keep_marker(&run.key, &run.delta, target)
+                        .await
+                    {
                         tracing::error!(%target, %error, "a marker could not be kept");
                     }
                 }
@@ -76,6 +89,7 @@ pub(crate) async fn run_put<M: Membership, T: ReplicaTransport, H: HintSink>(
                         // A caller that went away needs no answer; the write goes on.
                         let _ = respond.send((verdict, refused_by));
                     }
+                    drop(run.permit.take());
                     background = Arc::clone(&shared.background).try_acquire_owned().ok();
                     if background.is_none() {
                         op.on_deadline();
@@ -113,7 +127,7 @@ pub(crate) async fn run_put<M: Membership, T: ReplicaTransport, H: HintSink>(
 /// Runs a read to its end, repairs included.
 pub(crate) async fn run_get<M: Membership, T: ReplicaTransport, H: HintSink>(
     shared: Arc<Shared<M, T, H>>,
-    key: ObjectKey,
+    mut run: GetRun,
     plan: ReadPlan,
     begun: Begun,
     deadline: Instant,
@@ -127,6 +141,7 @@ pub(crate) async fn run_get<M: Membership, T: ReplicaTransport, H: HintSink>(
     let mut refused_by = None;
     let mut slow = Instant::now() + shared.config.slow_after;
     let mut repairs = Vec::new();
+    let mut background = None;
     op.start();
     loop {
         while let Some(action) = op.poll_action() {
@@ -134,7 +149,7 @@ pub(crate) async fn run_get<M: Membership, T: ReplicaTransport, H: HintSink>(
                 GetAction::Ask { node, as_fallback } => {
                     let request = ReplicaRead {
                         fence,
-                        key: key.clone(),
+                        key: run.key.clone(),
                         as_fallback,
                     };
                     calls.push(read_call(Arc::clone(&shared), me, node, request, deadline));
@@ -143,6 +158,11 @@ pub(crate) async fn run_get<M: Membership, T: ReplicaTransport, H: HintSink>(
                     if let Some(respond) = respond.take() {
                         // A caller that went away needs no answer.
                         let _ = respond.send((verdict, refused_by));
+                    }
+                    drop(run.permit.take());
+                    background = Arc::clone(&shared.background).try_acquire_owned().ok();
+                    if background.is_none() {
+                        op.on_deadline();
                     }
                 }
                 GetAction::Repair { to, state } => repairs.push((to, state)),
@@ -172,8 +192,8 @@ pub(crate) async fn run_get<M: Membership, T: ReplicaTransport, H: HintSink>(
             }
         }
     }
-    repair(&shared, fence, &key, repairs).await;
-    drop(begun.guard);
+    repair(&shared, fence, &run.key, repairs).await;
+    drop((background, begun.guard));
 }
 
 /// Best effort and bounded: what is not repaired now is found again by the next read.

@@ -189,10 +189,11 @@ fn every_interleaving_answers_with_the_join_and_repairs_what_is_behind() {
                         },
                     ),
                 ]);
-                let candidates = (1..=4).map(NodeId).collect();
                 let plan = ReadPlan {
                     me: NodeId(1),
-                    candidates,
+                    first: owners[..2].to_vec(),
+                    fallbacks: vec![NodeId(4)].into(),
+                    last: owners[2..].to_vec(),
                     owners: owners.clone(),
                     quorum,
                     mode,

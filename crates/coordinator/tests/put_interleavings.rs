@@ -206,7 +206,8 @@ fn plan(
         .filter(|id| !down.contains(id))
         .copied()
         .map(NodeId)
-        .collect();
+        .collect::<Vec<_>>()
+        .into();
     WritePlan {
         me: node(me),
         local,
