@@ -33,7 +33,10 @@ enum Action {
 }
 
 async fn get(kv: &mut KvClient<Channel>, key: &str) -> Result<GetResponse, tonic::Status> {
-    let request = GetRequest { key: Bytes::from(key.to_owned()), ..GetRequest::default() };
+    let request = GetRequest {
+        key: Bytes::from(key.to_owned()),
+        ..GetRequest::default()
+    };
     Ok(kv.get(request).await?.into_inner())
 }
 
@@ -44,14 +47,24 @@ async fn put(
     context: Bytes,
 ) -> Result<(), tonic::Status> {
     let (key, value) = (Bytes::from(key), Bytes::from(value));
-    let reply = kv.put(PutRequest { key, value, context, ..PutRequest::default() }).await?.into_inner();
+    let reply = kv
+        .put(PutRequest {
+            key,
+            value,
+            context,
+            ..PutRequest::default()
+        })
+        .await?
+        .into_inner();
     println!("written, coordinated by {}", reply.coordinator);
     Ok(())
 }
 
 async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let unreachable = |error| format!("{} cannot be reached: {error}", args.node);
-    let mut kv = KvClient::connect(format!("http://{}", args.node)).await.map_err(unreachable)?;
+    let mut kv = KvClient::connect(format!("http://{}", args.node))
+        .await
+        .map_err(unreachable)?;
     match args.action {
         Action::Get { key } => {
             let found = get(&mut kv, &key).await?;
@@ -59,7 +72,11 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
                 println!("nothing");
             }
             for value in &found.values {
-                println!("{}   ({})", String::from_utf8_lossy(&value.value), value.clock);
+                println!(
+                    "{}   ({})",
+                    String::from_utf8_lossy(&value.value),
+                    value.clock
+                );
             }
         }
         Action::Put { key, value } => {
@@ -70,7 +87,12 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         Action::Delete { key } => {
             let seen = get(&mut kv, &key).await?;
             let (key, context) = (Bytes::from(key), seen.context);
-            kv.delete(DeleteRequest { key, context, ..DeleteRequest::default() }).await?;
+            kv.delete(DeleteRequest {
+                key,
+                context,
+                ..DeleteRequest::default()
+            })
+            .await?;
             println!("deleted");
         }
     }

@@ -69,6 +69,13 @@ pub(crate) fn load(store: &ObjectStore) -> Result<Remembered, Error> {
     })
 }
 
+/// Makes durable that this node was asked to leave.
+pub(crate) async fn save_leaving(store: &ObjectStore) -> Result<(), dynamokv_storage::Error> {
+    let mut batch = Batch::new();
+    ObjectStore::stage_meta(&mut batch, LEAVING, "yes");
+    store.synced(store.write(batch)?).await
+}
+
 /// Writes what changed, in one batch, and waits until it is synced.
 pub(crate) async fn save(
     store: &ObjectStore,

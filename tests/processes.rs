@@ -193,7 +193,7 @@ async fn killed_under_writes_a_node_has_every_acknowledged_one_on_its_own_disk_w
         acknowledged.len()
     );
     for key in acknowledged.iter().step_by(37) {
-        assert_eq!(nodes[2].client().values(key).await, [key.clone()]);
+        assert_eq!(nodes[2].client().values(key).await, [key.as_str()]);
     }
 }
 

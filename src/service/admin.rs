@@ -10,6 +10,7 @@ use dynamokv_storage::ObjectKey;
 
 use super::Service;
 use crate::config::DurabilityMode;
+use crate::persist;
 use crate::transport::Transport;
 
 impl<T: Transport> AdminService for Service<T> {
@@ -108,20 +109,31 @@ impl<T: Transport> AdminService for Service<T> {
 
     async fn leave(&self, _: pb::LeaveRequest) -> Result<pb::LeaveResponse, AdminError> {
         let core = &self.core;
-        core.cluster.gossip().with(|gossip| {
-            let alone = gossip
+        let gossip = core.cluster.gossip();
+        let refused = |reason: &str| AdminError::Precondition(reason.to_owned());
+        gossip.with(|gossip| {
+            if gossip
                 .facts()
-                .is_none_or(|facts| facts.current.members.len() < 2);
-            if alone {
-                let reason = "this node is the only member: there is nobody to hand its data to";
-                return Err(AdminError::Precondition(reason.to_owned()));
+                .is_none_or(|facts| facts.current.members.len() < 2)
+            {
+                return Err(refused(
+                    "this node is the only member: there is nobody to hand its data to",
+                ));
             }
-            gossip
-                .set_status(Status::Leaving)
-                .map_err(|error| AdminError::Precondition(error.to_string()))
+            match gossip.local().profile.status {
+                Status::Up | Status::Leaving => Ok(()),
+                status => Err(refused(&format!(
+                    "this node is {status}, and only a member can leave"
+                ))),
+            }
         })?;
+        // Durable before it is answered: a restart goes on with it.
+        let saved = persist::save_leaving(&core.store).await;
+        saved.map_err(|error| AdminError::Failed(error.to_string()))?;
+        let said = gossip.with(|gossip| gossip.set_status(Status::Leaving));
+        said.map_err(|error| AdminError::Precondition(error.to_string()))?;
         core.cluster.refresh();
-        core.cluster.gossip().kick();
+        gossip.kick();
         Ok(pb::LeaveResponse {})
     }
 

@@ -29,6 +29,10 @@ pub struct Cell {
 }
 
 pub fn config(name: &str) -> NodeConfig {
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
+    // The first test of the process sets it for all.
+    let _ = log.with_test_writer().try_init();
     let mut config = NodeConfig::default();
     config.name = name.to_owned();
     config.listen = "127.0.0.1:0".to_owned();

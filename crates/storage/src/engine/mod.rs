@@ -35,7 +35,7 @@ pub const EVERYTHING: KeyRange<'static> = (Bound::Unbounded, Bound::Unbounded);
 
 /// An ordered key-value store with named families, atomic batches, snapshots and explicit syncs.
 ///
-/// What every engine promises, and [`testing::engine_suite`](crate::testing) checks:
+/// What every engine promises, and `testing::engine_suite` (feature `testing`) checks:
 ///
 /// - a batch is applied whole or not at all, and its operations in their order;
 /// - a write is visible to every reader as soon as [`write`](Engine::write) returns;
