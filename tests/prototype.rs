@@ -3,10 +3,12 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dynamokv::rpc::pb::{GetRequest, LeaveRequest, MembersRequest, PutRequest, RemoveRequest};
-use support::{Cell, bodies, cluster, config, eventually, grow, settle};
+use support::{Cell, Client, bodies, cluster, config, eventually, grow, settle};
 use tonic::Code;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,27 +199,16 @@ async fn growing_from_three_to_twelve_nodes_hides_no_acknowledged_key() {
     }
     for size in [6, 9, 12] {
         // Reads go on while the ring grows.
-        let reader = tokio::spawn({
-            let client = client.clone();
-            async move {
-                let mut wrong = Vec::new();
-                for n in (0..1_000).cycle().take(3_000) {
-                    match client.get(&format!("key-{n}")).await {
-                        Ok(reply) if bodies(&reply.values) == [format!("value-{n}")] => {}
-                        Ok(reply) => wrong.push(format!("key-{n}: {:?}", bodies(&reply.values))),
-                        Err(error) => wrong.push(format!("key-{n}: {error}")),
-                    }
-                }
-                wrong
-            }
-        });
+        let grown = Arc::new(AtomicBool::new(false));
+        let reader = tokio::spawn(read_until(client.clone(), Arc::clone(&grown)));
         grow(&mut cells, size).await;
-        let wrong = reader.await.unwrap();
+        grown.store(true, Ordering::Relaxed);
+        let (reads, wrong) = reader.await.unwrap();
         assert!(
             wrong.is_empty(),
-            "{} of 3000 reads while growing to {size}: {:?}",
+            "{} of {reads} reads while growing to {size}: {:?}",
             wrong.len(),
-            &wrong[..wrong.len().min(5)]
+            wrong.first()
         );
         let newest = cells.last().unwrap().client();
         for n in 0..1_000 {
@@ -229,6 +220,23 @@ async fn growing_from_three_to_twelve_nodes_hides_no_acknowledged_key() {
         }
     }
     strays_go(&cells).await;
+}
+
+/// Reads the thousand keys over and over, once at least; gives the count and what was not the value written.
+async fn read_until(client: Client, stop: Arc<AtomicBool>) -> (usize, Vec<String>) {
+    let mut wrong = Vec::new();
+    for reads in 0.. {
+        if reads >= 1_000 && stop.load(Ordering::Relaxed) {
+            return (reads, wrong);
+        }
+        let n = reads % 1_000;
+        match client.get(&format!("key-{n}")).await {
+            Ok(reply) if bodies(&reply.values) == [format!("value-{n}")] => {}
+            Ok(reply) => wrong.push(format!("key-{n}: {:?}", bodies(&reply.values))),
+            Err(error) => wrong.push(format!("key-{n}: {error}")),
+        }
+    }
+    (0, wrong)
 }
 
 /// Every key lies on its three replicas and nowhere else.
