@@ -1,5 +1,7 @@
 //! The tokio shell: runs the state machines against a transport, a store and the clock.
 
+mod run;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +12,8 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 
+use self::run::{GetRun, PutRun, run_get, run_put};
 use crate::config::Config;
-use crate::run::{GetRun, PutRun, run_get, run_put};
 use crate::{
     Drain, DrainGuard, Error, Fence, Forwarded, GetReply, GetRequest, HintSink, Membership,
     PutReply, PutRequest, ReadPlan, Refusal, Replica, ReplicaError, ReplicaTransport, View,

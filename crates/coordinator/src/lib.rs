@@ -12,7 +12,6 @@ mod plan;
 mod put;
 mod replica;
 mod request;
-mod run;
 mod transport;
 mod view;
 

@@ -9,32 +9,32 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
-use crate::driver::{Begun, Shared};
+use super::{Begun, Shared};
 use crate::{
     Fence, GetAction, GetOp, GetVerdict, HintSink, Membership, PutAction, PutOp, PutVerdict,
     ReadPlan, ReplicaError, ReplicaRead, ReplicaState, ReplicaTransport, ReplicaWrite, WritePlan,
 };
 
 /// The write that a [`PutOp`] spreads.
-pub(crate) struct PutRun {
-    pub(crate) key: ObjectKey,
-    pub(crate) delta: Arc<State>,
-    pub(crate) seq: WriteSeq,
+pub(super) struct PutRun {
+    pub(super) key: ObjectKey,
+    pub(super) delta: Arc<State>,
+    pub(super) seq: WriteSeq,
     /// Held until the client is answered.
-    pub(crate) permit: Option<OwnedSemaphorePermit>,
+    pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
 /// The read that a [`GetOp`] makes.
-pub(crate) struct GetRun {
-    pub(crate) key: ObjectKey,
+pub(super) struct GetRun {
+    pub(super) key: ObjectKey,
     /// Held until the client is answered.
-    pub(crate) permit: Option<OwnedSemaphorePermit>,
+    pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
 type Calls<R> = FuturesUnordered<BoxFuture<'static, (NodeId, Result<R, ReplicaError>)>>;
 
 /// Runs a write to its end; `respond` gets the verdict, and a peer that refused because our view is stale.
-pub(crate) async fn run_put<M: Membership, T: ReplicaTransport, H: HintSink>(
+pub(super) async fn run_put<M: Membership, T: ReplicaTransport, H: HintSink>(
     shared: Arc<Shared<M, T, H>>,
     mut run: PutRun,
     plan: WritePlan,
@@ -104,12 +104,7 @@ pub(crate) async fn run_put<M: Membership, T: ReplicaTransport, H: HintSink>(
         tokio::select! {
             biased;
             Some((node, result)) = calls.next() => {
-                if let Err(ReplicaError::Refused(_)) = result {
-                    refused_by = Some(node);
-                }
-                if node != me {
-                    shared.report(node, &result);
-                }
+                note(&shared, me, node, &result, &mut refused_by);
                 op.on_reply(node, result.map_err(|error| error.to_string()));
             }
             () = tokio::time::sleep_until(timer) => {
@@ -125,7 +120,7 @@ pub(crate) async fn run_put<M: Membership, T: ReplicaTransport, H: HintSink>(
 }
 
 /// Runs a read to its end, repairs included.
-pub(crate) async fn run_get<M: Membership, T: ReplicaTransport, H: HintSink>(
+pub(super) async fn run_get<M: Membership, T: ReplicaTransport, H: HintSink>(
     shared: Arc<Shared<M, T, H>>,
     mut run: GetRun,
     plan: ReadPlan,
@@ -174,12 +169,7 @@ pub(crate) async fn run_get<M: Membership, T: ReplicaTransport, H: HintSink>(
         tokio::select! {
             biased;
             Some((node, result)) = calls.next() => {
-                if let Err(ReplicaError::Refused(_)) = result {
-                    refused_by = Some(node);
-                }
-                if node != me {
-                    shared.report(node, &result);
-                }
+                note(&shared, me, node, &result, &mut refused_by);
                 op.on_reply(node, result.map_err(|error| error.to_string()));
             }
             () = tokio::time::sleep_until(slow.min(deadline)) => {
@@ -194,6 +184,22 @@ pub(crate) async fn run_get<M: Membership, T: ReplicaTransport, H: HintSink>(
     }
     repair(&shared, fence, &run.key, repairs).await;
     drop((background, begun.guard));
+}
+
+/// Remembers who refused because our view is stale, and tells the failure detector who answered.
+fn note<M: Membership, T: ReplicaTransport, H: HintSink, R>(
+    shared: &Shared<M, T, H>,
+    me: NodeId,
+    node: NodeId,
+    result: &Result<R, ReplicaError>,
+    refused_by: &mut Option<NodeId>,
+) {
+    if let Err(ReplicaError::Refused(_)) = result {
+        *refused_by = Some(node);
+    }
+    if node != me {
+        shared.report(node, result);
+    }
 }
 
 /// Best effort and bounded: what is not repaired now is found again by the next read.
