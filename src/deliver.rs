@@ -136,35 +136,39 @@ pub(crate) async fn hand_over<T: Transport>(
             .await;
         (to, indices, answer)
     });
-    let mut accepted = vec![true; entries.len()];
     let mut failure = None;
-    let mut reached = false;
+    let mut answers = Vec::new();
     for (to, indices, answer) in join_all(sent).await {
         let missed = matches!(
             answer,
             Err(ReplicaError::Unreachable(_) | ReplicaError::Lost(_))
         );
         core.cluster.report(to, !missed);
-        let answers = match answer {
-            Ok(answers) => {
-                reached = true;
-                answers
-            }
-            Err(error) => {
-                failure = Some(error);
-                Vec::new()
-            }
-        };
-        for (nth, index) in indices.into_iter().enumerate() {
-            if let Some(accepted) = accepted.get_mut(index) {
-                *accepted &= answers.get(nth) == Some(&true);
+        let accepted = answer.unwrap_or_else(|error| {
+            failure = Some(error);
+            Vec::new()
+        });
+        answers.push((indices, accepted));
+    }
+    let reached = answers.iter().any(|(_, accepted)| !accepted.is_empty());
+    match failure {
+        Some(error) if !reached => Err(error),
+        _ => Ok(accepted_by_all(entries.len(), &answers)),
+    }
+}
+
+/// For each entry, whether all who were sent it have it: `answers` are the entries of a parcel and the flags that came
+/// back; a flag that is missing is a no.
+fn accepted_by_all(entries: usize, answers: &[(Vec<usize>, Vec<bool>)]) -> Vec<bool> {
+    let mut accepted = vec![true; entries];
+    for (indices, flags) in answers {
+        for (nth, index) in indices.iter().enumerate() {
+            if let Some(accepted) = accepted.get_mut(*index) {
+                *accepted &= flags.get(nth) == Some(&true);
             }
         }
     }
-    match failure {
-        Some(error) if !reached => Err(error),
-        _ => Ok(accepted),
-    }
+    accepted
 }
 
 /// Who must have a hint for `target` before it may go: the target, and who gains the key in the next ring; where the target
@@ -186,4 +190,73 @@ fn recipients(view: &View, target: NodeId, token: Token) -> Vec<NodeId> {
         recipients.dedup();
     }
     recipients
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use dynamokv_coordinator::{Fence, ReadPhase, WritePhase};
+    use dynamokv_ring::{Member, PartitionRing, Placement};
+
+    use super::*;
+
+    #[test]
+    fn an_entry_is_accepted_only_when_everybody_who_was_sent_it_says_so() {
+        let answers = [
+            (vec![0, 1, 2], vec![true, true, false]),
+            (vec![1, 3], vec![false, true]),
+            (vec![4], vec![]),
+        ];
+        assert_eq!(
+            accepted_by_all(6, &answers),
+            [true, false, false, true, false, true],
+            "nobody but this node owns the last one"
+        );
+    }
+
+    fn ring(members: std::ops::RangeInclusive<u64>) -> Arc<dyn Placement> {
+        let members = members.map(|id| Member::new(NodeId(id)));
+        Arc::new(PartitionRing::new(8, 2, members).unwrap())
+    }
+
+    fn view(writes: WritePhase) -> View {
+        View {
+            me: NodeId(9),
+            current: ring(1..=2),
+            next: Some(ring(3..=4)),
+            next_complete: false,
+            writes,
+            reads: ReadPhase::Current,
+            phase: 0,
+            fence: Fence {
+                cluster: 1,
+                number: 1,
+                fingerprint: 1,
+                seen: 1,
+            },
+            required: 1,
+            live: Arc::default(),
+        }
+    }
+
+    #[test]
+    fn a_hint_goes_to_its_target_to_heirs_while_rings_differ_and_to_the_owners_after() {
+        let sorted = |writes, target| {
+            let mut recipients = recipients(&view(writes), NodeId(target), Token(0));
+            recipients.sort();
+            recipients.into_iter().map(|id| id.0).collect::<Vec<_>>()
+        };
+        assert_eq!(sorted(WritePhase::Current, 1), [1]);
+        assert_eq!(
+            sorted(WritePhase::Both, 1),
+            [1, 3, 4],
+            "the heirs may have streamed without it"
+        );
+        assert_eq!(
+            sorted(WritePhase::Next, 1),
+            [3, 4],
+            "the target owns it no longer"
+        );
+        assert_eq!(sorted(WritePhase::Current, 7), [1, 2], "the target left");
+    }
 }
