@@ -74,7 +74,7 @@ impl std::str::FromStr for DurabilityMode {
 }
 
 /// Everything that one node can be told; the keys of the TOML file are the names of the fields with
-/// dashes, and so are the flags of `examples/node.rs`.
+/// dashes, and so are the flags of `examples/node`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 #[non_exhaustive]

@@ -1,17 +1,12 @@
-//! One DynamoKV node, from flags, environment variables and a TOML file.
-//!
-//! `cargo run --example node -- --bootstrap` founds a cluster, `--seed HOST:PORT` joins one, and `--standalone`
-//! serves the raw service of this node alone. `--help` explains every option.
+//! The options of a node: a flag, an environment variable and a key of the file for each setting.
+#![allow(unreachable_pub)] // Shared with tests/options.rs, which runs the tests below.
 
 use std::error::Error;
-use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use dynamokv::{Node, NodeConfig, Standalone};
+use dynamokv::NodeConfig;
 use toml::{Table, Value};
-use tracing_subscriber::EnvFilter;
 
 /// How an option's text becomes a value of the configuration.
 #[derive(Clone, Copy)]
@@ -149,7 +144,8 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
     ),
 ];
 
-fn command() -> Command {
+/// The command line.
+pub fn command() -> Command {
     let defaults = Table::try_from(NodeConfig::default()).unwrap_or_default();
     let mut command = Command::new("node")
         .about("One DynamoKV node: --bootstrap founds a cluster, --seed joins one, --standalone serves alone")
@@ -203,7 +199,7 @@ fn command() -> Command {
 }
 
 /// The file, overridden by what was said on the command line and in the environment.
-fn configuration(matches: &ArgMatches) -> Result<NodeConfig, Box<dyn Error>> {
+pub fn configuration(matches: &ArgMatches) -> Result<NodeConfig, Box<dyn Error>> {
     let mut table = match matches.get_one::<PathBuf>("config") {
         None => Table::new(),
         Some(path) => {
@@ -234,108 +230,6 @@ fn configuration(matches: &ArgMatches) -> Result<NodeConfig, Box<dyn Error>> {
     let config = NodeConfig::from_table(table)?;
     config.validate()?;
     Ok(config)
-}
-
-fn start_log(matches: &ArgMatches) -> Result<(), Box<dyn Error>> {
-    let filter = matches
-        .get_one::<String>("log")
-        .map_or("warn", String::as_str);
-    let filter = EnvFilter::try_new(filter).map_err(|error| format!("--log: {error}"))?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    if matches.get_flag("log-json") {
-        log.json().init()
-    } else {
-        log.init()
-    }
-    Ok(())
-}
-
-async fn asked_to_stop() -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted,
-            _ = terminate.recv() => Ok(()),
-        }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
-}
-
-/// The one line that is always printed. A closed output is no reason to stop a node.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
-}
-
-async fn run_standalone(config: NodeConfig) -> Result<(), Box<dyn Error>> {
-    let engine = format!("{:?}", config.engine).to_lowercase();
-    let node = Standalone::start(config).await?;
-    say(&format!(
-        "standalone node listens on {} ({engine})",
-        node.address()
-    ));
-    asked_to_stop().await?;
-    node.shutdown().await;
-    Ok(())
-}
-
-async fn run_member(config: NodeConfig) -> Result<(), Box<dyn Error>> {
-    let about = format!(
-        "cluster {}, {}",
-        config.cluster,
-        format!("{:?}", config.engine).to_lowercase()
-    );
-    if !config.bootstrap && config.seeds.is_empty() {
-        tracing::info!(
-            "neither --bootstrap nor --seed was given: only a node that was a member before goes on"
-        );
-    }
-    let node = Node::builder(config).start().await?;
-    say(&format!(
-        "node {} listens on {} ({about})",
-        node.id(),
-        node.address()
-    ));
-    let ended = tokio::select! {
-        biased;
-        asked = asked_to_stop() => { asked?; None }
-        reason = node.ended() => Some(reason),
-    };
-    node.shutdown().await?;
-    match ended {
-        None => Ok(()),
-        Some(reason) if matches!(*reason, dynamokv::Error::Left) => {
-            say(&reason.to_string());
-            Ok(())
-        }
-        Some(reason) => Err(reason.to_string().into()),
-    }
-}
-
-#[tokio::main]
-async fn main() -> ExitCode {
-    let matches = command().get_matches();
-    let ran = async {
-        start_log(&matches)?;
-        let config = configuration(&matches)?;
-        if config.standalone {
-            run_standalone(config).await
-        } else {
-            run_member(config).await
-        }
-    };
-    match ran.await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,118 @@
+//! One DynamoKV node, from flags, environment variables and a TOML file.
+//!
+//! `cargo run --example node -- --bootstrap` founds a cluster, `--seed HOST:PORT` joins one, and `--standalone`
+//! serves the raw service of this node alone. `--help` explains every option.
+
+mod options;
+
+use std::error::Error;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+use dynamokv::{Node, NodeConfig, Standalone};
+use tracing_subscriber::EnvFilter;
+
+use crate::options::{command, configuration};
+
+fn start_log(matches: &ArgMatches) -> Result<(), Box<dyn Error>> {
+    let filter = matches
+        .get_one::<String>("log")
+        .map_or("warn", String::as_str);
+    let filter = EnvFilter::try_new(filter).map_err(|error| format!("--log: {error}"))?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    if matches.get_flag("log-json") {
+        log.json().init()
+    } else {
+        log.init()
+    }
+    Ok(())
+}
+
+async fn asked_to_stop() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
+}
+
+/// The one line that is always printed. A closed output is no reason to stop a node.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+async fn run_standalone(config: NodeConfig) -> Result<(), Box<dyn Error>> {
+    let engine = format!("{:?}", config.engine).to_lowercase();
+    let node = Standalone::start(config).await?;
+    say(&format!(
+        "standalone node listens on {} ({engine})",
+        node.address()
+    ));
+    asked_to_stop().await?;
+    node.shutdown().await;
+    Ok(())
+}
+
+async fn run_member(config: NodeConfig) -> Result<(), Box<dyn Error>> {
+    let about = format!(
+        "cluster {}, {}",
+        config.cluster,
+        format!("{:?}", config.engine).to_lowercase()
+    );
+    if !config.bootstrap && config.seeds.is_empty() {
+        tracing::info!(
+            "neither --bootstrap nor --seed was given: only a node that was a member before goes on"
+        );
+    }
+    let node = Node::builder(config).start().await?;
+    say(&format!(
+        "node {} listens on {} ({about})",
+        node.id(),
+        node.address()
+    ));
+    let ended = tokio::select! {
+        biased;
+        asked = asked_to_stop() => { asked?; None }
+        reason = node.ended() => Some(reason),
+    };
+    node.shutdown().await?;
+    match ended {
+        None => Ok(()),
+        Some(reason) if matches!(*reason, dynamokv::Error::Left) => {
+            say(&reason.to_string());
+            Ok(())
+        }
+        Some(reason) => Err(reason.to_string().into()),
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let matches = command().get_matches();
+    let ran = async {
+        start_log(&matches)?;
+        let config = configuration(&matches)?;
+        if config.standalone {
+            run_standalone(config).await
+        } else {
+            run_member(config).await
+        }
+    };
+    match ran.await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
