@@ -3,10 +3,11 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use dynamokv_coordinator::{Config, Error, Options, QuorumMode};
-use dynamokv_ring::NodeId;
+use dynamokv_ring::{NodeId, PartitionRing, Placement};
 use dynamokv_vclock::CausalContext;
 use support::{Cluster, Fault, get, key, put};
 use tokio::time::Instant;
@@ -306,4 +307,64 @@ async fn overload_is_refused_at_once() {
         .unwrap_err();
     assert!(matches!(error, Error::Overloaded { limit: 1 }), "{error}");
     assert!(first.await.unwrap().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_goes_away_does_not_free_the_place_of_its_operation() {
+    let config = Config {
+        in_flight_max: 1.try_into().unwrap(),
+        ..Config::default()
+    };
+    let cluster = Cluster::new(3, &config);
+    for node in [2, 3] {
+        cluster.fault(NodeId(node), Some(Fault::Stalled));
+    }
+    let through = cluster.coordinator(NodeId(1));
+    let gone = tokio::time::timeout(
+        Duration::from_millis(10),
+        through.put(put("k", "v", &nothing_seen())),
+    );
+    assert!(gone.await.is_err(), "the client gives up");
+    let error = through.get(get("k")).await.unwrap_err();
+    assert!(matches!(error, Error::Overloaded { limit: 1 }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_goes_on_under_a_newer_ring_is_marked_for_whom_it_counts_then() {
+    let cluster = Cluster::new(8, &Config::default());
+    let newer = Arc::clone(&cluster.ring);
+    let members = newer.members()[..4].to_vec();
+    let older: Arc<dyn Placement> = Arc::new(PartitionRing::new(8, 3, members).unwrap());
+    // A replica under the older ring is none under the newer one, where a node that was none is dead.
+    let (name, me, dead) = (0..)
+        .map(|n| format!("k{n}"))
+        .find_map(|name| {
+            let token = key(&name).token();
+            let (before, after) = (older.owners(token), newer.owners(token));
+            let me = *before.iter().find(|node| !after.contains(node))?;
+            let dead = *after.iter().find(|node| !before.contains(node))?;
+            Some((name, me, dead))
+        })
+        .unwrap();
+    cluster.change(|view| {
+        view.current = Arc::clone(&older);
+        if view.me != me {
+            view.required = 2;
+        }
+    });
+    let through = cluster.coordinator(me);
+    let request = put(&name, "v", &nothing_seen());
+    let writing = tokio::spawn(async move { through.put(request).await });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(!writing.is_finished(), "it waits for the view to catch up");
+    cluster.believe_down(&[dead]);
+    cluster.change(|view| {
+        view.current = Arc::clone(&newer);
+        view.fence.seen = 2;
+    });
+    writing.await.unwrap().unwrap();
+    assert!(
+        cluster.holds_for(me, &name, dead),
+        "the copy here counted for the dead replica, so it must be handed to it"
+    );
 }

@@ -44,8 +44,10 @@ impl Membership for Seat {
 
     fn report(&self, _: NodeId, _: bool) {}
 
-    async fn catch_up(&self, _: NodeId, _: Fence) {
-        std::future::pending().await
+    async fn catch_up(&self, _: NodeId, seen: Fence) {
+        while self.view().fence == seen {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 }
 
@@ -184,6 +186,15 @@ impl Cluster {
 
     pub fn replica(&self, node: NodeId) -> Arc<TestReplica> {
         self.net.replica(node)
+    }
+
+    /// Whether `holder` has a durable marker that it holds the key for `target`.
+    pub fn holds_for(&self, holder: NodeId, name: &str, target: NodeId) -> bool {
+        let mut marker = target.0.to_be_bytes().to_vec();
+        marker.extend_from_slice(&key(name).encode());
+        let replica = self.replica(holder);
+        let engine = replica.store().engine();
+        engine.get(&Family::HINTS, &marker).unwrap().is_some()
     }
 
     pub fn fault(&self, node: NodeId, fault: Option<Fault>) {
