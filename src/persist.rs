@@ -1,6 +1,9 @@
 //! What a node remembers of the cluster across restarts.
 
+use std::collections::BTreeMap;
+
 use dynamokv_gossip::{ClusterFacts, Gossip, StageMark};
+use dynamokv_ring::NodeId;
 use dynamokv_rpc::{decode_facts, encode_facts};
 use dynamokv_storage::{Batch, ObjectStore};
 
@@ -21,29 +24,49 @@ pub(crate) struct Remembered {
     pub(crate) mark: Option<StageMark>,
     /// The removals that it acknowledged.
     pub(crate) removals: String,
-    /// Where others were reached, to find them again without seeds.
-    pub(crate) peers: Vec<String>,
+    /// Where others were reached: found again without seeds, and asked before gossip has met them.
+    pub(crate) peers: BTreeMap<NodeId, String>,
     /// Whether it ever was a member: then it must not join anew with what it still holds.
     pub(crate) member: bool,
     /// Whether it was asked to leave: it goes on with that after a restart.
     pub(crate) leaving: bool,
 }
 
-/// So many addresses are remembered at most; any one of them is enough.
-const PEERS_MAX: usize = 256;
+/// So many addresses are remembered at most; any one of them is enough to meet the others again.
+const PEERS_MAX: usize = 4096;
 
 /// The addresses of the other nodes; `before` as long as fewer are known, as right after a start.
-pub(crate) fn addresses(gossip: &Gossip, before: &[String]) -> Vec<String> {
+pub(crate) fn addresses(
+    gossip: &Gossip,
+    before: &BTreeMap<NodeId, String>,
+) -> BTreeMap<NodeId, String> {
     let others = gossip.members().filter(|state| state.id != gossip.id());
-    let addresses: Vec<String> = others
-        .map(|state| state.profile.address.clone())
+    let addresses: BTreeMap<NodeId, String> = others
+        .map(|state| (state.id, state.profile.address.clone()))
         .take(PEERS_MAX)
         .collect();
     if addresses.len() < before.len() {
-        before.to_vec()
+        before.clone()
     } else {
         addresses
     }
+}
+
+/// One peer a line: its id, a blank, its address.
+fn peers_to_text(peers: &BTreeMap<NodeId, String>) -> String {
+    let lines: Vec<String> = peers
+        .iter()
+        .map(|(id, address)| format!("{id} {address}"))
+        .collect();
+    lines.join("\n")
+}
+
+fn peers_from_text(text: &str) -> Option<BTreeMap<NodeId, String>> {
+    let peer = |line: &str| {
+        let (id, address) = line.split_once(' ')?;
+        Some((id.parse().ok()?, address.to_owned()))
+    };
+    text.lines().map(peer).collect()
 }
 
 pub(crate) fn load(store: &ObjectStore) -> Result<Remembered, Error> {
@@ -63,10 +86,16 @@ pub(crate) fn load(store: &ObjectStore) -> Result<Remembered, Error> {
             .transpose()
             .map_err(|_| Error::BadMemory { entry: MARK })?,
         removals: text(REMOVALS)?,
-        peers: text(PEERS)?.lines().map(str::to_owned).collect(),
+        peers: peers_from_text(&text(PEERS)?).ok_or(Error::BadMemory { entry: PEERS })?,
         member: !text(MEMBER)?.is_empty(),
         leaving: !text(LEAVING)?.is_empty(),
     })
+}
+
+/// Makes durable that this node is the first member of a new cluster.
+pub(crate) fn found(store: &ObjectStore, facts: &ClusterFacts) -> Result<(), Error> {
+    store.meta_put(FACTS, encode_facts(facts))?;
+    Ok(store.meta_put(MEMBER, "yes")?)
 }
 
 /// Makes durable that this node was asked to leave.
@@ -97,7 +126,7 @@ pub(crate) async fn save(
         ObjectStore::stage_meta(&mut batch, REMOVALS, &new.removals);
     }
     if new.peers != old.peers {
-        ObjectStore::stage_meta(&mut batch, PEERS, new.peers.join("\n"));
+        ObjectStore::stage_meta(&mut batch, PEERS, peers_to_text(&new.peers));
     }
     if new.member && !old.member {
         ObjectStore::stage_meta(&mut batch, MEMBER, "yes");

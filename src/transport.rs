@@ -9,7 +9,7 @@ use dynamokv_ring::NodeId;
 use dynamokv_rpc::Peers;
 
 /// Handing over data that a node holds for somebody else.
-pub(crate) trait HandoverTransport: Send + Sync + 'static {
+pub trait HandoverTransport: Send + Sync + 'static {
     /// Hands entries to `to`, which answers for each whether it has it, synced.
     fn send_hints(
         &self,
@@ -30,7 +30,7 @@ pub(crate) trait HandoverTransport: Send + Sync + 'static {
 }
 
 /// The whole way to other nodes; the simulator has another one than [`Peers`].
-pub(crate) trait Transport: ReplicaTransport + GossipTransport + HandoverTransport {}
+pub trait Transport: ReplicaTransport + GossipTransport + HandoverTransport {}
 
 impl<T: ReplicaTransport + GossipTransport + HandoverTransport> Transport for T {}
 

@@ -436,6 +436,23 @@ async fn a_member_that_restarts_alone_more_than_once_still_knows_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_node_reads_from_the_others_before_gossip_has_met_them() {
+    let mut cells = cluster(3).await;
+    let client = cells[0].client();
+    client.put("k", "v", b"").await.unwrap();
+    for cell in &mut cells {
+        cell.kill().await;
+        cell.config.seeds.clear();
+        // The first round finds nobody who listens yet; the second one is far away.
+        cell.config.gossip_interval_ms = 60_000;
+    }
+    for cell in &mut cells {
+        cell.restart().await.unwrap();
+    }
+    assert_eq!(cells[0].client().values("k").await, ["v"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn writes_during_a_change_are_on_all_replicas_of_the_new_ring() {
     let mut cells = cluster(3).await;
     let client = cells[0].client();

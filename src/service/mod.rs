@@ -19,7 +19,7 @@ use crate::core::Core;
 use crate::transport::Transport;
 
 /// The services of one node.
-pub(crate) struct Service<T> {
+pub struct Service<T> {
     core: Arc<Core<T>>,
     config: NodeConfig,
     address: String,
