@@ -30,6 +30,8 @@ pub(crate) struct Cluster {
 struct Acting {
     mark: Option<StageMark>,
     rings: Rings,
+    /// Peers of the time before the start that gossip has not met yet: they count as live until a request fails.
+    presumed: BTreeSet<NodeId>,
 }
 
 /// The rings of some facts; built again only when these change.
@@ -64,15 +66,21 @@ impl Cluster {
         me: NodeId,
         gossip: GossipHandle,
         mark: Option<StageMark>,
+        presumed: BTreeSet<NodeId>,
     ) -> Result<Self, crate::Error> {
         let nobody = Arc::new(PartitionRing::new(1, 1, [])?);
         let rings = gossip.with(|gossip| Rings::of(gossip.facts(), &nobody))?;
-        let view = gossip.with(|gossip| snapshot(me, gossip, &rings, mark, 0));
+        let acting = Acting {
+            mark,
+            rings,
+            presumed,
+        };
+        let view = gossip.with(|gossip| snapshot(me, gossip, &acting, 0));
         Ok(Self {
             me,
             gossip,
             view: ArcSwap::from_pointee(view),
-            acting: Mutex::new(Acting { mark, rings }),
+            acting: Mutex::new(acting),
             changes: watch::Sender::new(0),
             swept: watch::Sender::new(None),
         })
@@ -112,7 +120,7 @@ impl Cluster {
                     }
                 }
             }
-            snapshot(self.me, gossip, &acting.rings, acting.mark, old.phase)
+            snapshot(self.me, gossip, &acting, old.phase)
         });
         let phase = view.phase;
         self.view.store(Arc::new(view));
@@ -132,13 +140,8 @@ impl Cluster {
     }
 }
 
-fn snapshot(
-    me: NodeId,
-    gossip: &Gossip,
-    rings: &Rings,
-    mark: Option<StageMark>,
-    phase: u64,
-) -> View {
+fn snapshot(me: NodeId, gossip: &Gossip, acting: &Acting, phase: u64) -> View {
+    let (rings, mark) = (&acting.rings, acting.mark);
     let facts = gossip.facts();
     let open = facts.and_then(ClusterFacts::open_id);
     let stage = open.and_then(|open| mark.and_then(|mark| mark.stage_of(open)));
@@ -148,6 +151,13 @@ fn snapshot(
         .members()
         .map(|state| state.id)
         .filter(|id| gossip.is_live(*id))
+        .chain(
+            acting
+                .presumed
+                .iter()
+                .copied()
+                .filter(|id| gossip.address_of(*id).is_none()),
+        )
         .collect();
     let next = rings
         .next
@@ -190,6 +200,9 @@ impl Membership for Cluster {
 
     fn report(&self, node: NodeId, reached: bool) {
         let now = tokio::time::Instant::now().into_std();
+        if !reached && self.acting.lock().presumed.remove(&node) {
+            self.refresh();
+        }
         self.gossip.with(|gossip| {
             if reached {
                 gossip.report_success(node, now);

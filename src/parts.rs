@@ -91,7 +91,12 @@ impl<T: Transport> Parts<T> {
             &around.address,
             around.random_seed,
         )?;
-        let cluster = Arc::new(Cluster::new(me, gossip.clone(), remembered.mark)?);
+        let cluster = Arc::new(Cluster::new(
+            me,
+            gossip.clone(),
+            remembered.mark,
+            remembered.peers.keys().copied().collect(),
+        )?);
         let transport = Arc::new(connect(Addresses {
             gossip: gossip.clone(),
             remembered: Arc::new(remembered.peers.clone()),

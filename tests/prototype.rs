@@ -436,7 +436,7 @@ async fn a_member_that_restarts_alone_more_than_once_still_knows_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restarted_node_reads_from_the_others_before_gossip_has_met_them() {
+async fn a_restarted_node_works_with_the_others_before_gossip_has_met_them() {
     let mut cells = cluster(3).await;
     let client = cells[0].client();
     client.put("k", "v", b"").await.unwrap();
@@ -449,7 +449,11 @@ async fn a_restarted_node_reads_from_the_others_before_gossip_has_met_them() {
     for cell in &mut cells {
         cell.restart().await.unwrap();
     }
-    assert_eq!(cells[0].client().values("k").await, ["v"]);
+    let client = cells[0].client();
+    let read = client.get("k").await.unwrap();
+    assert_eq!(bodies(&read.values), ["v"]);
+    client.put("k", "w", &read.context).await.unwrap();
+    assert_eq!(client.values("k").await, ["w"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,205 @@
+//! What clients asked and what they were told: all that the oracle knows of a run.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dynamokv::vclock::{CausalContext, Dot};
+
+/// A key of the workload, by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(pub u32);
+
+impl Key {
+    /// The bytes that the key has in the cluster.
+    pub fn bytes(self) -> Bytes {
+        Bytes::from(format!("key-{}", self.0))
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "key-{}", self.0)
+    }
+}
+
+/// One write attempt, by its place in the [`History`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WriteId(pub usize);
+
+impl std::fmt::Display for WriteId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "w{}", self.0)
+    }
+}
+
+/// Virtual time since the run began.
+pub type Moment = Duration;
+
+/// Whose copies or answers were to count, and how many of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quorum {
+    /// R or W.
+    pub size: usize,
+    /// Whether only the key's own replicas counted.
+    pub strict: bool,
+}
+
+/// One attempt to write or delete. A retry is another attempt.
+#[derive(Debug, Clone)]
+pub struct Write {
+    /// Who tried.
+    pub client: u32,
+    /// The key.
+    pub key: Key,
+    /// What was written, unique to the attempt and its retries; `None` for a delete.
+    pub body: Option<Bytes>,
+    /// What the client said it had seen.
+    pub context: CausalContext,
+    /// What was asked for.
+    pub quorum: Quorum,
+    /// When it was asked.
+    pub invoked: Moment,
+    /// When the answer came; `None` while there is none.
+    pub returned: Option<Moment>,
+    /// What came of it, as far as the client knows.
+    pub outcome: WriteOutcome,
+}
+
+/// What a client knows of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WriteOutcome {
+    /// Acknowledged, under this dot.
+    Acknowledged(Dot),
+    /// Not applied, on the word of the node: it must never be seen.
+    Refused(String),
+    /// No answer (yet), or one that says that nobody knows.
+    Unknown,
+}
+
+impl Write {
+    /// The dot under which it was acknowledged.
+    pub fn dot(&self) -> Option<Dot> {
+        match self.outcome {
+            WriteOutcome::Acknowledged(dot) => Some(dot),
+            _ => None,
+        }
+    }
+
+    /// Whether it may have happened.
+    pub fn possible(&self) -> bool {
+        !matches!(self.outcome, WriteOutcome::Refused(_))
+    }
+
+    /// Whether it was acknowledged before `moment`.
+    pub fn acknowledged_before(&self, moment: Moment) -> bool {
+        self.dot().is_some() && self.returned.is_some_and(|returned| returned < moment)
+    }
+}
+
+/// A value that a read showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Its bytes.
+    pub body: Bytes,
+    /// Its dot; of several equal values only one is shown.
+    pub dot: Dot,
+}
+
+/// A read that was answered. Those that failed show nothing and are not kept.
+#[derive(Debug, Clone)]
+pub struct Read {
+    /// Who asked.
+    pub client: u32,
+    /// The key.
+    pub key: Key,
+    /// What was asked for. The values of a write's reply count as a read with R = 1.
+    pub quorum: Quorum,
+    /// When it was asked.
+    pub invoked: Moment,
+    /// When the answer came.
+    pub returned: Moment,
+    /// The values.
+    pub shown: Vec<Shown>,
+    /// The context that came with them.
+    pub context: CausalContext,
+}
+
+/// Everything that clients asked and were told, in the order of asking.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    writes: Vec<Write>,
+    by_key: BTreeMap<Key, Vec<WriteId>>,
+    reads: Vec<Read>,
+    unstable: Vec<(Moment, Option<Moment>)>,
+}
+
+impl History {
+    /// Notes that a write begins; its outcome is unknown from now on.
+    pub fn begin(&mut self, write: Write) -> WriteId {
+        let id = WriteId(self.writes.len());
+        self.by_key.entry(write.key).or_default().push(id);
+        self.writes.push(write);
+        id
+    }
+
+    /// Notes what the client was told.
+    pub fn end(&mut self, id: WriteId, returned: Moment, outcome: WriteOutcome) {
+        if let Some(write) = self.writes.get_mut(id.0) {
+            write.returned = Some(returned);
+            write.outcome = outcome;
+        }
+    }
+
+    /// Notes a read that was answered.
+    pub fn read(&mut self, read: Read) {
+        self.reads.push(read);
+    }
+
+    /// Notes that from now on membership is not stable: a change is open, or a disk was lost.
+    pub fn unsettle(&mut self, from: Moment) {
+        if self.unstable.last().is_none_or(|(_, to)| to.is_some()) {
+            self.unstable.push((from, None));
+        }
+    }
+
+    /// Notes that membership is stable again.
+    pub fn settle(&mut self, to: Moment) {
+        if let Some((_, end @ None)) = self.unstable.last_mut() {
+            *end = Some(to);
+        }
+    }
+
+    /// Whether membership was stable all the time between two moments.
+    pub fn stable(&self, from: Moment, to: Moment) -> bool {
+        !self
+            .unstable
+            .iter()
+            .any(|(begin, end)| *begin <= to && end.is_none_or(|end| end >= from))
+    }
+
+    /// All writes with their ids.
+    pub fn writes(&self) -> impl Iterator<Item = (WriteId, &Write)> {
+        self.writes
+            .iter()
+            .enumerate()
+            .map(|(index, write)| (WriteId(index), write))
+    }
+
+    /// The writes to one key, in the order of asking.
+    pub fn writes_to(&self, key: Key) -> impl Iterator<Item = (WriteId, &Write)> {
+        let ids = self.by_key.get(&key).map(Vec::as_slice).unwrap_or_default();
+        ids.iter()
+            .filter_map(|id| Some((*id, self.writes.get(id.0)?)))
+    }
+
+    /// The keys that were written.
+    pub fn keys(&self) -> impl Iterator<Item = Key> {
+        self.by_key.keys().copied()
+    }
+
+    /// All reads.
+    pub fn reads(&self) -> &[Read] {
+        &self.reads
+    }
+}
