@@ -9,6 +9,7 @@ mod core;
 mod deliver;
 mod engine;
 mod error;
+mod exchange;
 mod hints;
 mod let_go;
 mod node;
