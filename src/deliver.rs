@@ -190,7 +190,7 @@ fn recipients(view: &View, target: NodeId, token: Token) -> Vec<NodeId> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(crate) mod tests {
     use dynamokv_coordinator::{Fence, ReadPhase, WritePhase};
     use dynamokv_ring::{Member, PartitionRing, Placement};
 
@@ -215,7 +215,8 @@ mod tests {
         Arc::new(PartitionRing::new(8, 2, members).unwrap())
     }
 
-    fn view(writes: WritePhase) -> View {
+    /// In the midst of a change that moves everything from nodes 1 and 2 to nodes 3 and 4.
+    pub(crate) fn view(writes: WritePhase) -> View {
         View {
             me: NodeId(9),
             current: ring(1..=2),
