@@ -65,6 +65,7 @@ impl Host {
         config.partitions = plan.partitions;
         config.replicas = plan.replicas;
         config.gossip_interval_ms = GOSSIP_INTERVAL_MS;
+        config.exchange_interval_ms = EXCHANGE_INTERVAL_MS;
         config.bootstrap = place == 0;
         if place != 0 {
             config.seeds = vec![address(0, 0)];
@@ -314,5 +315,6 @@ pub(crate) fn place_of(address: &str) -> Option<(usize, u64)> {
 
 const FIRST_PORT: u64 = 7_000;
 const GOSSIP_INTERVAL_MS: u64 = 200;
+const EXCHANGE_INTERVAL_MS: u64 = 500;
 /// The wall clocks' time when a run begins, in milliseconds since the Unix epoch.
 const EPOCH_MS: i64 = 1_700_000_000_000;
