@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use dynamokv_ring::NodeId;
+#[cfg(feature = "planted-bugs")]
+use dynamokv_storage::planted::{self, Bug};
 use dynamokv_storage::{ObjectKey, State, WriteSeq};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -48,6 +50,10 @@ pub(super) async fn run_put<M: Membership, T: ReplicaTransport, H: HintSink>(
     let mut calls: Calls<()> = FuturesUnordered::new();
     let store = Arc::clone(shared.replica.store());
     calls.push(Box::pin(async move {
+        #[cfg(feature = "planted-bugs")]
+        if planted::is(Bug::FallbackNotDurable) && hinted {
+            return (me, Ok(()));
+        }
         let synced = if hinted {
             store.synced(run.seq).await
         } else {
@@ -218,6 +224,12 @@ async fn repair<M: Membership, T: ReplicaTransport, H: HintSink>(
             key: key.clone(),
             delta,
             hint_for: None,
+        };
+        // The mark by which the replica knows a repair.
+        #[cfg(feature = "planted-bugs")]
+        let request = ReplicaWrite {
+            hint_for: planted::is(Bug::RepairOverwrites).then_some(to),
+            ..request
         };
         let result = if to == shared.membership.view().me {
             shared.replica.write(request).await
