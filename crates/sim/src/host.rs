@@ -26,8 +26,10 @@ pub struct Host {
     clock_skew_ms: Arc<AtomicI64>,
     /// An older copy of the disk.
     backup: Option<FaultEngine>,
-    /// Whether the node has been told to stop for good, with what it said.
+    /// What the node said when it had to stop by itself.
     ended: Option<String>,
+    /// Whether it is being stopped cleanly.
+    stopping: bool,
 }
 
 struct Running {
@@ -80,6 +82,7 @@ impl Host {
             clock_skew_ms: Arc::default(),
             backup: None,
             ended: None,
+            stopping: false,
         }
     }
 
@@ -131,7 +134,7 @@ impl Host {
 
     /// Notes that the node must stop.
     pub fn note_ended(&mut self, start: (u64, u64), reason: String) {
-        if start == self.start_number() {
+        if start == self.start_number() && !self.stopping {
             self.ended = Some(reason);
         }
     }
@@ -184,6 +187,7 @@ impl Host {
     pub fn start(&mut self, world: &Arc<World>, place: usize) -> Result<(), String> {
         self.starts += 1;
         self.ended = None;
+        self.stopping = false;
         let random_seed = world.draw_seed();
         let plug = Arc::new(Plug::new(self.disk.clone()));
         let skew = Arc::clone(&self.clock_skew_ms);
@@ -248,6 +252,16 @@ impl Host {
     /// Writes that a power loss would lose.
     pub fn unsynced(&self) -> usize {
         self.disk.unsynced()
+    }
+
+    /// Whether the node is being stopped cleanly.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping && self.running.is_some()
+    }
+
+    /// A clean stop begins.
+    pub fn begin_stop(&mut self) {
+        self.stopping = true;
     }
 
     /// Takes no more requests, in view of a clean stop.
