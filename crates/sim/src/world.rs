@@ -155,12 +155,17 @@ impl World {
         let world = Arc::clone(self);
         tokio::spawn(async move {
             parts.say_goodbye().await;
-            world.host(place, Host::close_door);
+            // It may have crashed meanwhile, and another start of it runs.
+            let goes_on = |host: &mut Host| host.start_number() == start && host.is_stopping();
+            world.host(place, |host| {
+                if goes_on(host) {
+                    host.close_door();
+                }
+            });
             let closed = parts.close().await;
             drop(parts);
             world.host(place, |host| {
-                // It may have crashed meanwhile.
-                if host.start_number() == start && host.is_stopping() {
+                if goes_on(host) {
                     host.crash(Crash::Process);
                 }
             });
