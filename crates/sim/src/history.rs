@@ -193,6 +193,11 @@ impl History {
             .any(|(begin, end)| *begin <= to && end.is_none_or(|end| end >= from))
     }
 
+    /// One write.
+    pub fn write(&self, id: WriteId) -> Option<&Write> {
+        self.writes.get(id.0)
+    }
+
     /// All writes with their ids.
     pub fn writes(&self) -> impl Iterator<Item = (WriteId, &Write)> {
         self.writes

@@ -1,15 +1,19 @@
 //! A place of the cluster: a disk, and the node that runs on it for a while.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use dynamokv::ring::NodeId;
-use dynamokv::storage::{Engine, Failing, Family, FaultEngine, FaultPoint, SyncMode};
+use dynamokv::storage::{
+    Engine, Failing, Family, FaultEngine, FaultPoint, ObjectStore, State, SyncMode,
+};
 use dynamokv::{DurabilityMode, EngineKind, NodeConfig, Parts, Surroundings};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::disk::Plug;
+use crate::history::Key;
 use crate::network::Place;
 use crate::plan::{Durability, Plan};
 use crate::transport::Wires;
@@ -113,7 +117,7 @@ impl Host {
 
     /// The node id on the disk.
     pub fn id(&self) -> Option<NodeId> {
-        let owner = dynamokv::storage::ObjectStore::owner(&self.disk);
+        let owner = ObjectStore::owner(&self.disk);
         owner.ok().flatten().map(NodeId)
     }
 
@@ -242,11 +246,25 @@ impl Host {
             return;
         };
         running.down.send_replace(true);
+        let store = Arc::clone(running.parts.store());
         let kept = match crash {
             Crash::Process => usize::MAX,
             Crash::Power { kept } => kept,
         };
         self.disk = self.disk.crash_keeping(kept);
+        // Whoever of the dead process waits for a sync shall not do so for ever.
+        store.run_pending_syncs();
+    }
+
+    /// What the disk has of these keys after the worst crash that may come.
+    pub fn safe_copies(&self, keys: &[Key], power_may_go: bool) -> BTreeMap<Key, State> {
+        let kept = if power_may_go { 0 } else { usize::MAX };
+        let found = self.disk.image(kept);
+        let copy = |key: &Key| {
+            let state = ObjectStore::peek(&found, &key.object_key().ok()?);
+            Some((*key, state.ok().flatten()?))
+        };
+        keys.iter().filter_map(copy).collect()
     }
 
     /// Writes that a power loss would lose.

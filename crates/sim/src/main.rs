@@ -41,12 +41,24 @@ struct Options {
     /// Print every event of a single seed.
     #[arg(long)]
     trace: bool,
+    /// Plant this bug into the nodes.
+    #[cfg(feature = "planted-bugs")]
+    #[arg(long)]
+    planted: Option<dynamokv::storage::planted::Bug>,
     /// Go on after a failure.
     #[arg(long)]
     keep_going: bool,
 }
 
 impl Options {
+    fn run(&self, seed: u64, keep_trace: bool) -> Report {
+        let plan = self.plan(seed);
+        #[cfg(feature = "planted-bugs")]
+        return dynamokv::storage::planted::with(self.planted, || run(plan, keep_trace));
+        #[cfg(not(feature = "planted-bugs"))]
+        run(plan, keep_trace)
+    }
+
     fn plan(&self, seed: u64) -> Plan {
         let mut plan = Plan::new(seed, self.operations);
         plan.clients = self.clients.unwrap_or(plan.clients).max(1);
@@ -73,7 +85,7 @@ fn main() -> ExitCode {
 }
 
 fn one(options: &Options) -> ExitCode {
-    let report = run(options.plan(options.seed), options.trace);
+    let report = options.run(options.seed, options.trace);
     for line in &report.trace {
         println!("{line}");
     }
@@ -142,7 +154,7 @@ fn many(options: &Options) -> ExitCode {
                     if stop.load(Ordering::Relaxed) || !more(seed) {
                         return;
                     }
-                    let report = run(options.plan(seed), false);
+                    let report = options.run(seed, false);
                     if report.violation.is_some() && !options.keep_going {
                         stop.store(true, Ordering::Relaxed);
                     }

@@ -110,8 +110,11 @@ async fn work(world: &Arc<World>, nemesis: &mut Nemesis) {
     }
     let gauge = async {
         loop {
-            sleep(GAUGING).await;
-            measure(world);
+            for _ in 0..GAUGINGS {
+                sleep(GAUGING).await;
+                measure(world);
+            }
+            world.look_at_disks();
         }
     };
     tokio::select! {
@@ -245,6 +248,8 @@ const FORMING_MAX: Duration = Duration::from_secs(120);
 /// The bound of virtual time within which everything must be at rest after the last fault.
 pub const SETTLING_MAX: Duration = Duration::from_secs(120);
 const GAUGING: Duration = Duration::from_millis(250);
+/// Gaugings between two looks at all disks.
+const GAUGINGS: usize = 2;
 /// The longest deadline of anything that a node does by itself, and of what a crashed one had under way.
 const ENDING_MAX: Duration = Duration::from_secs(30);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(7);

@@ -387,6 +387,7 @@ impl Client {
         self.world.count(counted, 1);
         self.world
             .history(|history| history.end(id, returned, outcome));
+        self.world.look_at_disks_for(id);
         unknown
     }
 

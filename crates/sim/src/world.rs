@@ -10,10 +10,10 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::dice::Dice;
-use crate::history::{History, Key};
+use crate::history::{History, Key, WriteId};
 use crate::host::{Crash, Host};
-use crate::invariants::Ledger;
-use crate::invariants::Violation;
+use crate::invariants::acknowledged_copies_stay_durable::{Disks, at_acknowledgement, ever_after};
+use crate::invariants::{Ledger, Violation};
 use crate::network::{Fate, Network, Place};
 use crate::plan::Plan;
 use crate::trace::Trace;
@@ -188,19 +188,49 @@ impl World {
         self.disks.lock().duration(SHORTEST_SYNC, longest)
     }
 
+    /// Checks that the write which was just acknowledged is on W disks.
+    pub fn look_at_disks_for(&self, id: WriteId) {
+        let key = self.history(|history| history.write(id).map(|write| write.key));
+        let disks = self.disks(key.as_slice());
+        let now = self.now();
+        let kept = self.history(|history| at_acknowledgement(history, id, now, &disks));
+        self.keep(kept);
+    }
+
+    /// Checks that every acknowledged write is on W disks still.
+    pub fn look_at_disks(&self) {
+        let keys: Vec<Key> = self.history(|history| history.keys().collect());
+        let disks = self.disks(&keys);
+        let now = self.now();
+        let kept = self.history(|history| ever_after(history, now, &disks));
+        self.keep(kept);
+    }
+
+    fn disks(&self, keys: &[Key]) -> Disks {
+        let power_may_go = self.plan.loses_power();
+        (0..self.places())
+            .map(|place| self.host(place, |host| host.safe_copies(keys, power_may_go)))
+            .collect()
+    }
+
+    fn keep(&self, promise: Result<(), Violation>) {
+        if let Err(violation) = promise {
+            self.break_promise(violation);
+        }
+    }
+
     /// Checks every dot that passes by: none may stand for two values.
     pub fn see(&self, key: &ObjectKey, state: &State) {
         let Some(key) = Key::of(key) else { return };
         let mut ledger = self.ledger.lock();
         for (dot, value) in state.values() {
-            if let Err(violation) = ledger.see(key, *dot, value) {
-                self.break_promise(violation);
-            }
+            self.keep(ledger.see(key, *dot, value));
         }
     }
 
     /// Notes a broken promise; the first one counts.
     pub fn break_promise(&self, violation: Violation) {
+        self.note(Place::Everybody, format_args!("BROKEN {violation}"));
         self.broken.lock().get_or_insert(violation);
     }
 

@@ -2,6 +2,7 @@
 //!
 //! | file | promise |
 //! |---|---|
+//! | `acknowledged_copies_stay_durable` | what is acknowledged is on W disks, and stays on as many |
 //! | `no_acknowledged_write_lost` | an acknowledged write is there until a later write replaces it |
 //! | `no_value_from_nowhere` | only what was written to a key is ever seen of it |
 //! | `siblings_are_concurrent` | a value that its successor had seen is not its sibling |
@@ -13,6 +14,7 @@
 //! | `settles_in_time` | without faults the cluster comes to rest and answers |
 //! | `bounded` | queues and memory stay within their limits |
 
+pub mod acknowledged_copies_stay_durable;
 mod bounded;
 mod deleted_stays_deleted;
 mod dots_are_issued_once;

@@ -120,6 +120,24 @@ impl ObjectStore {
         identity::owner(engine)
     }
 
+    /// The state of `key` in an engine that no store has open: for those who look at a disk from outside.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] for an unreadable record, or the engine's failure.
+    pub fn peek(engine: &dyn Engine, key: &ObjectKey) -> Result<Option<State>> {
+        let engine_key = key.encode();
+        let Some(stored) = engine.get(&Family::OBJECTS, &engine_key)? else {
+            return Ok(None);
+        };
+        match record::decode(&engine_key, &stored) {
+            Ok((record, _)) => Ok(Some(record.state)),
+            Err(reason) => Err(Error::Damaged {
+                key: key.clone(),
+                reason,
+            }),
+        }
+    }
+
     /// The options it was opened with.
     #[must_use]
     pub fn options(&self) -> &StoreOptions {
