@@ -1,7 +1,40 @@
 //! What must hold in every run, one file each.
+//!
+//! | file | promise |
+//! |---|---|
+//! | `no_acknowledged_write_lost` | an acknowledged write is there until a later write replaces it |
+//! | `no_value_from_nowhere` | only what was written to a key is ever seen of it |
+//! | `siblings_are_concurrent` | a value that its successor had seen is not its sibling |
+//! | `strict_reads_see_acknowledged_writes` | R + W > N reads the last acknowledged write |
+//! | `deleted_stays_deleted` | nothing brings back what a delete had seen |
+//! | `dots_are_issued_once` | a dot names one write |
+//! | `replicas_converge` | the owners of a key end with equal copies, and nobody else has one |
+//! | `nothing_is_left` | no hint, operation or task outlives the work |
+//! | `settles_in_time` | without faults the cluster comes to rest and answers |
+//! | `bounded` | queues and memory stay within their limits |
+
+mod bounded;
+mod deleted_stays_deleted;
+mod dots_are_issued_once;
+mod no_acknowledged_write_lost;
+mod no_value_from_nowhere;
+mod nothing_is_left;
+mod replicas_converge;
+mod settles_in_time;
+mod siblings_are_concurrent;
+mod story;
+mod strict_reads_see_acknowledged_writes;
+mod view;
+
+#[cfg(test)]
+mod perfect_store;
+#[cfg(test)]
+mod testing;
 
 use crate::end::End;
 use crate::history::{History, Key};
+
+pub use dots_are_issued_once::Ledger;
 
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,11 +48,49 @@ pub struct Violation {
     pub story: String,
 }
 
+impl Violation {
+    fn of_key(invariant: &'static str, key: Key, story: String) -> Self {
+        Self {
+            invariant,
+            key: Some(key),
+            story,
+        }
+    }
+
+    fn of_cluster(invariant: &'static str, story: String) -> Self {
+        Self {
+            invariant,
+            key: None,
+            story,
+        }
+    }
+}
+
 /// One promise: looks at what clients were told and at how the cluster stands in the end.
 pub type Invariant = fn(&History, &End) -> Result<(), Violation>;
 
 /// All of them, by the name of their file.
-pub const ALL: &[(&str, Invariant)] = &[];
+pub const ALL: &[(&str, Invariant)] = &[
+    (
+        no_acknowledged_write_lost::NAME,
+        no_acknowledged_write_lost::check,
+    ),
+    (no_value_from_nowhere::NAME, no_value_from_nowhere::check),
+    (deleted_stays_deleted::NAME, deleted_stays_deleted::check),
+    (
+        siblings_are_concurrent::NAME,
+        siblings_are_concurrent::check,
+    ),
+    (
+        strict_reads_see_acknowledged_writes::NAME,
+        strict_reads_see_acknowledged_writes::check,
+    ),
+    (dots_are_issued_once::NAME, dots_are_issued_once::check),
+    (replicas_converge::NAME, replicas_converge::check),
+    (nothing_is_left::NAME, nothing_is_left::check),
+    (settles_in_time::NAME, settles_in_time::check),
+    (bounded::NAME, bounded::check),
+];
 
 /// Checks all; the first that does not hold is reported.
 pub fn check(history: &History, end: &End) -> Result<(), Violation> {
