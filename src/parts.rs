@@ -12,6 +12,7 @@ use dynamokv_ring::NodeId;
 use dynamokv_storage::{Engine, ObjectStore, SyncMode};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -65,7 +66,7 @@ impl dynamokv_rpc::AddressBook for Addresses {
 pub struct Parts<T> {
     core: Arc<Core<T>>,
     service: Arc<Service<T>>,
-    tasks: JoinSet<()>,
+    tasks: Mutex<JoinSet<()>>,
     ending: Ending,
 }
 
@@ -111,7 +112,7 @@ impl<T: Transport> Parts<T> {
         Ok(Self {
             core,
             service,
-            tasks,
+            tasks: Mutex::new(tasks),
             ending,
         })
     }
@@ -144,6 +145,24 @@ impl<T: Transport> Parts<T> {
     /// Operations that it coordinates at the moment, those that were answered and go on in the background among them.
     pub fn operations(&self) -> usize {
         self.core.coordinator.drain().len()
+    }
+
+    /// Objects that it holds for others, one for each target. O(hints).
+    ///
+    /// # Errors
+    /// The store's failure.
+    pub fn hints(&self) -> Result<u64, Error> {
+        let hints = &self.core.hints;
+        let counts = hints
+            .targets()
+            .into_iter()
+            .map(|target| hints.count(target));
+        Ok(counts.sum::<Result<u64, _>>()?)
+    }
+
+    /// Tasks of the node that run, those of single operations and exchanges aside.
+    pub fn tasks(&self) -> usize {
+        self.tasks.lock().len()
     }
 
     /// As [`Node::ended`](crate::Node::ended).
@@ -180,7 +199,7 @@ impl<T: Transport> Parts<T> {
     ///
     /// # Errors
     /// What the store reports; the stop then counts as unclean, which costs nothing but fresh epochs.
-    pub async fn close(mut self) -> Result<(), Error> {
+    pub async fn close(&self) -> Result<(), Error> {
         // The last replicas of writes that were acknowledged already: each gets its copy or its marker.
         let drain = self.core.coordinator.drain();
         let drained = tokio::time::timeout(DRAIN_GRACE, drain.ended_before(u64::MAX)).await;
@@ -190,7 +209,8 @@ impl<T: Transport> Parts<T> {
                 "stopped before all operations had ended"
             );
         }
-        self.tasks.shutdown().await;
+        let mut tasks = std::mem::take(&mut *self.tasks.lock());
+        tasks.shutdown().await;
         Ok(self.core.store.close()?)
     }
 }

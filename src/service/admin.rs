@@ -179,6 +179,11 @@ impl<T: Transport> Service<T> {
                 counters.damaged_records
             ));
         }
+        if let Some(reason) = self.core.store.poison() {
+            warnings.push(format!(
+                "a sync failed ({reason}): this node refuses writes until it is started again"
+            ));
+        }
         let soft = self.config.siblings_soft as u64;
         if counters.siblings_max >= soft {
             warnings.push(format!(

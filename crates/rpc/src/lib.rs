@@ -17,6 +17,6 @@ pub use connection::{Connection, Connector, Listener, channel_over};
 pub use convert::{decode_facts, encode_facts};
 pub use error::{Error, Result};
 pub use peers::{AddressBook, Peers, PeersConfig};
-pub use server::{Health, ServerBuilder, ServerConfig};
+pub use server::{Health, KvHandler, ServerBuilder, ServerConfig};
 pub use service::{AdminError, AdminService, KvService, PeerService};
 pub use shown::{local_copy, values};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dynamokv::storage::ObjectKey;
 use dynamokv::vclock::{CausalContext, Dot};
 
 /// A key of the workload, by its number.
@@ -13,7 +14,21 @@ pub struct Key(pub u32);
 impl Key {
     /// The bytes that the key has in the cluster.
     pub fn bytes(self) -> Bytes {
-        Bytes::from(format!("key-{}", self.0))
+        Bytes::from(self.to_string())
+    }
+
+    /// The key of the workload that is stored under `key`, if it is one.
+    pub fn of(key: &ObjectKey) -> Option<Self> {
+        let name = std::str::from_utf8(key.key()).ok()?;
+        name.strip_prefix("key-")?.parse().ok().map(Self)
+    }
+
+    /// The name under which it is stored.
+    ///
+    /// # Errors
+    /// None in fact: the name is short and good.
+    pub fn object_key(self) -> Result<ObjectKey, dynamokv::storage::Error> {
+        ObjectKey::new("default", self.bytes())
     }
 }
 

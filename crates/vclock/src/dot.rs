@@ -1,8 +1,9 @@
 //! One write event.
 
 use std::fmt;
+use std::str::FromStr;
 
-use crate::{Actor, ActorId, Error, varint};
+use crate::{Actor, ActorId, Epoch, Error, varint};
 
 /// The name of one write: the `counter`-th of `actor`. Dots order by actor, then by counter.
 ///
@@ -60,6 +61,29 @@ impl<A: Actor> Dot<A> {
 impl<A: fmt::Display> fmt::Display for Dot<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.actor, self.counter)
+    }
+}
+
+/// Reads what `Display` shows.
+impl FromStr for Dot {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let parts = || {
+            let (actor, counter) = text.split_once('@')?;
+            let (node, epoch) = actor.split_once('.')?;
+            let node = u64::from_str_radix(node, 16).ok()?;
+            let epoch = Epoch(u64::from_str_radix(epoch, 16).ok()?);
+            Some(Dot::new(ActorId::new(node, epoch), counter.parse().ok()?))
+        };
+        // One text for each dot: without signs, with all digits of the node.
+        parts()
+            .filter(|dot| dot.to_string() == text)
+            .ok_or_else(|| Error::Unreadable {
+                field: "dot",
+                text: text.to_owned(),
+                form: "<node, 16 hexadecimal digits>.<epoch, hexadecimal>@<counter>",
+            })
     }
 }
 

@@ -49,6 +49,16 @@ pub enum Error {
     /// key first.
     #[error("context: issued for another key or keyspace; pass the context of a read of this key")]
     ForeignContext,
+    /// A text is not what its type is shown as. Pass it as it was shown.
+    #[error("{field}: {text:?} is not of the form {form}")]
+    Unreadable {
+        /// What was to be read.
+        field: &'static str,
+        /// The text.
+        text: String,
+        /// What it should look like.
+        form: &'static str,
+    },
     /// The bounds of an epoch lease are reversed or beyond
     /// [`EpochLease::END`](crate::EpochLease::END).
     #[error("epoch lease: {first}..{end} is not a range within 0..{limit}")]

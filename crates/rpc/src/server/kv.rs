@@ -15,14 +15,17 @@ use crate::convert::{mode_from, saturating_u32};
 use crate::shown::{seal, values};
 use crate::{KvService, deadline, pb, status};
 
-pub(super) struct Handler<S> {
+/// The gRPC face of a [`KvService`]: reads and checks the messages, opens and seals contexts, turns errors into statuses.
+/// [`ServerBuilder::kv`](crate::ServerBuilder::kv) serves it; where no network is needed it can be called directly.
+pub struct KvHandler<S> {
     service: Arc<S>,
     value_bytes_max: usize,
     timeout_max: Duration,
 }
 
-impl<S> Handler<S> {
-    pub(super) fn new(service: Arc<S>, config: &ServerConfig) -> Self {
+impl<S> KvHandler<S> {
+    /// Calls `service` within the bounds of `config`.
+    pub fn new(service: Arc<S>, config: &ServerConfig) -> Self {
         Self {
             service,
             value_bytes_max: config.value_bytes_max,
@@ -64,7 +67,7 @@ impl<S> Handler<S> {
 }
 
 #[tonic::async_trait]
-impl<S: KvService> pb::kv_server::Kv for Handler<S> {
+impl<S: KvService> pb::kv_server::Kv for KvHandler<S> {
     async fn get(
         &self,
         request: Request<pb::GetRequest>,

@@ -27,6 +27,7 @@ use crate::pb::{
 use crate::{AdminService, Error, KvService, PeerService, Result};
 
 pub use self::health::Health;
+pub use self::kv::KvHandler;
 
 /// Bounds of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +101,7 @@ impl ServerBuilder {
     /// Serves `Kv`.
     #[must_use]
     pub fn kv(mut self, service: Arc<impl KvService>) -> Self {
-        let server = KvServer::new(kv::Handler::new(service, &self.config))
+        let server = KvServer::new(KvHandler::new(service, &self.config))
             .max_decoding_message_size(self.config.client_message_bytes_max());
         self.routes.add_service(self.clients.guard(server));
         self.services.push(pb::kv_server::SERVICE_NAME);

@@ -187,6 +187,12 @@ impl ObjectStore {
         self.sync.run_pending()
     }
 
+    /// Why writes are refused since a sync failed; `None` while all is well. The store must be opened again.
+    #[must_use]
+    pub fn poison(&self) -> Option<Arc<str>> {
+        self.sync.poison()
+    }
+
     /// The value of an entry that the store's user put.
     ///
     /// # Errors

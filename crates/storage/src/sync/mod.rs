@@ -130,6 +130,11 @@ impl GroupSync {
         }
     }
 
+    /// Why writes are refused, once a sync has failed.
+    pub(crate) fn poison(&self) -> Option<Arc<str>> {
+        self.shared.queue.lock().poison.clone()
+    }
+
     /// One sync on the caller's thread, if one is due; whether it was.
     pub(crate) fn run_pending(&self) -> bool {
         let due = {

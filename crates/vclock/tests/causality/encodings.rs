@@ -255,6 +255,22 @@ fn state() -> impl Strategy<Value = Siblings<u8>> {
     })
 }
 
+proptest! {
+    #[test]
+    fn a_dot_is_read_back_from_its_text_and_from_no_other(
+        node: u64, epoch: u64, counter: u64, at in 0_usize..40, byte in "[0-9a-fA-F+.@ ]"
+    ) {
+        let dot = dot(node, epoch, counter);
+        let text = dot.to_string();
+        prop_assert_eq!(text.parse(), Ok(dot));
+        let mut other = text.clone();
+        let at = at.min(text.len() - 1);
+        other.replace_range(at..=at, &byte);
+        // Another text is another dot, or none.
+        prop_assert_eq!(other.parse() == Ok(dot), other == text);
+    }
+}
+
 fn dot(node: u64, epoch: u64, counter: u64) -> Dot {
     Dot::new(ActorId::new(node, Epoch(epoch)), counter)
 }

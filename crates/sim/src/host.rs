@@ -1,0 +1,318 @@
+//! A place of the cluster: a disk, and the node that runs on it for a while.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use dynamokv::ring::NodeId;
+use dynamokv::storage::{Engine, Failing, Family, FaultEngine, FaultPoint, SyncMode};
+use dynamokv::{DurabilityMode, EngineKind, NodeConfig, Parts, Surroundings};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::disk::Plug;
+use crate::network::Place;
+use crate::plan::{Durability, Plan};
+use crate::transport::Wires;
+use crate::world::World;
+
+/// One place. The disk outlives the nodes that run on it.
+pub struct Host {
+    config: NodeConfig,
+    disk: FaultEngine,
+    /// Which address the place has: another one after its disk was replaced.
+    life: u64,
+    starts: u64,
+    running: Option<Running>,
+    clock_skew_ms: Arc<AtomicI64>,
+    /// An older copy of the disk.
+    backup: Option<FaultEngine>,
+    /// Whether the node has been told to stop for good, with what it said.
+    ended: Option<String>,
+}
+
+struct Running {
+    parts: Arc<Parts<Wires>>,
+    plug: Arc<Plug>,
+    /// Tells those who wait for its answers that it went down.
+    down: watch::Sender<bool>,
+    accepts: bool,
+    /// Aborted with it.
+    tasks: JoinSet<()>,
+}
+
+/// What a crash leaves of the writes that were not synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crash {
+    /// Only the process died: all of them.
+    Process,
+    /// Power was lost: so many of them, as the log has them.
+    Power {
+        /// How many.
+        kept: usize,
+    },
+}
+
+impl Host {
+    /// A place with an empty disk; the first one founds the cluster.
+    pub fn new(plan: &Plan, place: usize) -> Self {
+        let mut config = NodeConfig::default();
+        config.engine = EngineKind::Memory;
+        config.durability = match plan.durability {
+            Durability::Sync => DurabilityMode::Sync,
+            Durability::Interval => DurabilityMode::Interval,
+            Durability::Os => DurabilityMode::Os,
+        };
+        config.partitions = plan.partitions;
+        config.replicas = plan.replicas;
+        config.gossip_interval_ms = GOSSIP_INTERVAL_MS;
+        config.bootstrap = place == 0;
+        if place != 0 {
+            config.seeds = vec![address(0, 0)];
+        }
+        config.name = Place::Node(place).to_string();
+        Self {
+            config,
+            disk: empty_disk(),
+            life: 0,
+            starts: 0,
+            running: None,
+            clock_skew_ms: Arc::default(),
+            backup: None,
+            ended: None,
+        }
+    }
+
+    /// The node's parts, while it runs.
+    pub fn parts(&self) -> Option<&Arc<Parts<Wires>>> {
+        self.running.as_ref().map(|running| &running.parts)
+    }
+
+    /// The plug of the running node.
+    pub fn plug(&self) -> Option<&Arc<Plug>> {
+        self.running.as_ref().map(|running| &running.plug)
+    }
+
+    /// Tasks that belong to the running node.
+    pub fn tasks(&self) -> Option<usize> {
+        let running = self.running.as_ref()?;
+        Some(running.parts.tasks() + running.tasks.len())
+    }
+
+    /// Whether this is the address of the node that runs here, and if so its parts and what tells that it went down.
+    pub fn answers(&self, life: u64) -> Option<(Arc<Parts<Wires>>, watch::Receiver<bool>)> {
+        let running = self.running.as_ref()?;
+        if life != self.life || !running.accepts {
+            return None;
+        }
+        Some((Arc::clone(&running.parts), running.down.subscribe()))
+    }
+
+    /// The node id on the disk.
+    pub fn id(&self) -> Option<NodeId> {
+        let owner = dynamokv::storage::ObjectStore::owner(&self.disk);
+        owner.ok().flatten().map(NodeId)
+    }
+
+    /// Which of its nodes runs here: the disk's number, and the start's.
+    pub fn start_number(&self) -> (u64, u64) {
+        (self.life, self.starts)
+    }
+
+    /// Its address.
+    pub fn address(&self, place: usize) -> String {
+        address(place, self.life)
+    }
+
+    /// Why the node must stop, where it said so.
+    pub fn ended(&self) -> Option<&str> {
+        self.ended.as_deref()
+    }
+
+    /// Notes that the node must stop.
+    pub fn note_ended(&mut self, start: (u64, u64), reason: String) {
+        if start == self.start_number() {
+            self.ended = Some(reason);
+        }
+    }
+
+    /// Moves the wall clock.
+    pub fn jump_clock(&self, by_ms: i64) {
+        self.clock_skew_ms.fetch_add(by_ms, Ordering::Relaxed);
+    }
+
+    /// Copies the disk as it would be found after a power loss now.
+    pub fn back_up(&mut self) {
+        self.backup = Some(self.disk.image(0));
+    }
+
+    /// Whether there is a copy that is older than the disk.
+    pub fn has_backup(&self) -> bool {
+        self.backup.is_some()
+    }
+
+    /// Sets what fails.
+    pub fn fail(&self, point: FaultPoint, failing: Failing) {
+        self.disk.fail(point, failing);
+    }
+
+    /// Fills the disk, or makes room.
+    pub fn set_full(&self, full: bool) {
+        self.disk.set_full(full);
+    }
+
+    /// Ends all faults of the disk.
+    pub fn heal(&self) {
+        for point in [
+            FaultPoint::Read,
+            FaultPoint::Write,
+            FaultPoint::WriteAfterLog,
+            FaultPoint::Sync,
+        ] {
+            self.disk.fail(point, Failing::Never);
+        }
+        self.disk.set_full(false);
+        if let Some(plug) = self.plug() {
+            plug.spare();
+        }
+    }
+
+    /// Starts a node on the disk as it is.
+    ///
+    /// # Errors
+    /// Why it does not start, in its words.
+    pub fn start(&mut self, world: &Arc<World>, place: usize) -> Result<(), String> {
+        self.starts += 1;
+        self.ended = None;
+        let random_seed = world.draw_seed();
+        let plug = Arc::new(Plug::new(self.disk.clone()));
+        let skew = Arc::clone(&self.clock_skew_ms);
+        let clock = Arc::clone(world);
+        let around = Surroundings {
+            engine: Arc::clone(&plug) as Arc<dyn Engine>,
+            sync_mode: SyncMode::Manual,
+            random_seed,
+            wall_clock: Arc::new(move || {
+                let now = EPOCH_MS + clock.now().as_millis() as i64;
+                (now + skew.load(Ordering::Relaxed)).max(0) as u64
+            }),
+            address: self.address(place),
+        };
+        let (down, is_down) = watch::channel(false);
+        let connect = |book| Wires::new(Arc::clone(world), place, book, is_down);
+        let parts =
+            Parts::start(&self.config, around, connect).map_err(|error| error.to_string())?;
+        let parts = Arc::new(parts);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(sync(
+            Arc::clone(world),
+            place,
+            Arc::clone(&parts),
+            Arc::clone(&plug),
+        ));
+        tasks.spawn(watch_end(
+            Arc::clone(world),
+            place,
+            self.start_number(),
+            Arc::clone(&parts),
+        ));
+        tasks.spawn(watch_power(
+            Arc::clone(world),
+            place,
+            self.start_number(),
+            Arc::clone(&plug),
+        ));
+        self.running = Some(Running {
+            parts,
+            plug,
+            down,
+            accepts: true,
+            tasks,
+        });
+        Ok(())
+    }
+
+    /// Ends the node without warning.
+    pub fn crash(&mut self, crash: Crash) {
+        let Some(running) = self.running.take() else {
+            return;
+        };
+        running.down.send_replace(true);
+        let kept = match crash {
+            Crash::Process => usize::MAX,
+            Crash::Power { kept } => kept,
+        };
+        self.disk = self.disk.crash_keeping(kept);
+    }
+
+    /// Writes that a power loss would lose.
+    pub fn unsynced(&self) -> usize {
+        self.disk.unsynced()
+    }
+
+    /// Takes no more requests, in view of a clean stop.
+    pub fn close_door(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.accepts = false;
+        }
+    }
+
+    /// Throws the disk away: the next node here is a new one, at a new address.
+    pub fn replace_disk(&mut self, seeds: Vec<String>) {
+        self.disk = empty_disk();
+        self.backup = None;
+        self.life += 1;
+        self.config.bootstrap = false;
+        self.config.seeds = seeds;
+    }
+
+    /// Puts the older copy, if there is one, in the place of the disk.
+    pub fn restore_backup(&mut self) {
+        if let Some(backup) = self.backup.take() {
+            self.disk = backup;
+        }
+    }
+}
+
+/// Syncs what was written, some time after it was, until nothing is left.
+async fn sync(world: Arc<World>, place: usize, parts: Arc<Parts<Wires>>, plug: Arc<Plug>) {
+    loop {
+        plug.written().await;
+        while plug.disk().unsynced() > 0 {
+            tokio::time::sleep(world.sync_time(place)).await;
+            parts.store().run_pending_syncs();
+        }
+    }
+}
+
+async fn watch_end(world: Arc<World>, place: usize, start: (u64, u64), parts: Arc<Parts<Wires>>) {
+    let reason = parts.ended().await.to_string();
+    world.note(Place::Node(place), format_args!("must stop: {reason}"));
+    world.host(place, |host| host.note_ended(start, reason));
+}
+
+async fn watch_power(world: Arc<World>, place: usize, start: (u64, u64), plug: Arc<Plug>) {
+    plug.power_lost().await;
+    let kept = world.host(place, |host| host.unsynced());
+    // Not from within: the crash aborts this task.
+    tokio::spawn(async move { world.crash_at(place, start, kept) });
+}
+
+fn empty_disk() -> FaultEngine {
+    FaultEngine::new([Family::OBJECTS, Family::META, Family::HINTS])
+}
+
+fn address(place: usize, life: u64) -> String {
+    format!("n{place}:{}", FIRST_PORT + life)
+}
+
+/// The place and the disk's number of an address.
+pub(crate) fn place_of(address: &str) -> Option<(usize, u64)> {
+    let (place, port) = address.strip_prefix('n')?.split_once(':')?;
+    let port: u64 = port.parse().ok()?;
+    Some((place.parse().ok()?, port.checked_sub(FIRST_PORT)?))
+}
+
+const FIRST_PORT: u64 = 7_000;
+const GOSSIP_INTERVAL_MS: u64 = 200;
+/// The wall clocks' time when a run begins, in milliseconds since the Unix epoch.
+const EPOCH_MS: i64 = 1_700_000_000_000;

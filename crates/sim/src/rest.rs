@@ -1,0 +1,162 @@
+//! Whether the cluster is at rest, and how it stands then.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dynamokv::Parts;
+use dynamokv::coordinator::View;
+use dynamokv::ring::{Token, TokenRange};
+use dynamokv::storage::{State, StateHash};
+use std::sync::Arc;
+
+use crate::end::{End, NodeEnd};
+use crate::history::Key;
+use crate::transport::Wires;
+use crate::world::World;
+
+impl World {
+    /// Whether all nodes run, agree on the ring, have nothing under way, hold nothing for others, and have equal copies.
+    ///
+    /// # Errors
+    /// What is not at rest, one line each.
+    pub fn at_rest(&self) -> Result<(), Vec<String>> {
+        let mut restless = Vec::new();
+        let nodes: Vec<(usize, Arc<Parts<Wires>>)> = (0..self.places())
+            .filter_map(|place| {
+                let parts = self.host(place, |host| host.parts().cloned());
+                if parts.is_none() {
+                    restless.push(format!("n{place} is down"));
+                }
+                parts.map(|parts| (place, parts))
+            })
+            .collect();
+        let Some((_, first)) = nodes.first() else {
+            return Err(restless);
+        };
+        let agreed = first.view();
+        for (place, parts) in &nodes {
+            let view = parts.view();
+            if view.fence != agreed.fence || view.next.is_some() {
+                restless.push(format!("n{place} sees another ring, or an open change"));
+            }
+            if !view.current.contains(parts.id()) {
+                restless.push(format!("n{place} is no member"));
+            }
+            if parts.operations() > 0 {
+                restless.push(format!("n{place} coordinates {}", parts.operations()));
+            }
+            let hints = parts.hints().unwrap_or(u64::MAX);
+            if hints > 0 {
+                restless.push(format!("n{place} holds {hints} hints"));
+            }
+            let live = view.live.len();
+            if live != self.places() {
+                restless.push(format!("n{place} sees {live} live nodes"));
+            }
+        }
+        if restless.is_empty() {
+            restless.extend(differences(&nodes, &agreed));
+        }
+        if restless.is_empty() {
+            Ok(())
+        } else {
+            Err(restless)
+        }
+    }
+
+    /// How the cluster stands.
+    pub fn end_state(&self) -> End {
+        let keys: Vec<Key> = self.history(|history| history.keys().collect());
+        let mut end = End {
+            replicas: self.plan().replicas,
+            ..End::default()
+        };
+        for place in 0..self.places() {
+            let Some(parts) = self.host(place, |host| host.parts().cloned()) else {
+                continue;
+            };
+            let view = parts.view();
+            let (copies, damaged) = copies(&parts);
+            for key in &keys {
+                if let Ok(object) = key.object_key() {
+                    let owners = view.current.owners(object.token());
+                    end.owners
+                        .insert(*key, owners.iter().copied().collect::<BTreeSet<_>>());
+                }
+            }
+            let node = NodeEnd {
+                copies,
+                hints: parts.hints().unwrap_or(u64::MAX),
+                operations: parts.operations(),
+                damaged,
+            };
+            end.nodes.insert(parts.id(), node);
+        }
+        end
+    }
+}
+
+/// Keys whose owners differ, or that somebody has who does not own them.
+fn differences(nodes: &[(usize, Arc<Parts<Wires>>)], view: &View) -> Vec<String> {
+    let mut found: BTreeMap<Key, Vec<(usize, bool, StateHash)>> = BTreeMap::new();
+    let mut owned: BTreeMap<Key, usize> = BTreeMap::new();
+    for (place, parts) in nodes {
+        for (key, state) in copies(parts).0 {
+            let Ok(object) = key.object_key() else {
+                continue;
+            };
+            let owners = view.current.owners(object.token());
+            owned.insert(key, owners.len());
+            let owns = owners.contains(&parts.id());
+            let hash = StateHash::of(&object, &state);
+            found.entry(key).or_default().push((*place, owns, hash));
+        }
+    }
+    found
+        .into_iter()
+        .filter(|(key, copies)| {
+            let equal = copies.windows(2).all(|pair| pair[0].2 == pair[1].2);
+            let all_own = copies.iter().all(|(_, owns, _)| *owns);
+            !(equal && all_own && owned.get(key) == Some(&copies.len()))
+        })
+        .map(|(key, copies)| {
+            let copies: Vec<String> = copies
+                .iter()
+                .map(|(place, owns, hash)| {
+                    let stray = if *owns { "" } else { " (not its own)" };
+                    format!("n{place}{stray} {hash}")
+                })
+                .collect();
+            format!("{key} differs: {}", copies.join(", "))
+        })
+        .collect()
+}
+
+/// All copies of a node, and how many records it could not read.
+fn copies(parts: &Parts<Wires>) -> (BTreeMap<Key, State>, u64) {
+    let everything = TokenRange {
+        first: Token(0),
+        last: Token(u64::MAX),
+    };
+    let (mut copies, mut damaged) = (BTreeMap::new(), 0);
+    let mut after = None;
+    loop {
+        let page = parts
+            .store()
+            .scan(everything, after.as_ref(), PAGE_ITEMS, usize::MAX);
+        let Ok(page) = page else {
+            return (copies, damaged + 1);
+        };
+        damaged += page.damaged.len() as u64;
+        for (object, state) in page.entries {
+            if let Some(key) = Key::of(&object) {
+                copies.insert(key, state);
+            }
+        }
+        after = page.next;
+        if after.is_none() {
+            return (copies, damaged);
+        }
+    }
+}
+
+const PAGE_ITEMS: usize = 1_000;

@@ -1,0 +1,255 @@
+//! One run: the cluster forms, works under faults, and comes to rest.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::end::{End, HighWater};
+use crate::history::Key;
+use crate::invariants::{self, Violation};
+use crate::nemesis::Nemesis;
+use crate::network::Place;
+use crate::plan::Plan;
+use crate::workload::Client;
+use crate::world::World;
+
+/// What came of a run.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// What was run.
+    pub plan: Plan,
+    /// The first promise that was broken.
+    pub violation: Option<Violation>,
+    /// One number for all events.
+    pub digest: u64,
+    /// How many events there were.
+    pub events: u64,
+    /// Virtual time that passed.
+    pub virtual_time: Duration,
+    /// What was counted, faults by their kind among it.
+    pub counts: BTreeMap<String, u64>,
+    /// The events, where they were asked for.
+    pub trace: Vec<String>,
+}
+
+/// Runs a plan to its end, in this thread and in virtual time.
+///
+/// # Panics
+/// Where the runtime cannot be made, or where the nodes panic.
+#[allow(clippy::expect_used)]
+pub fn run(plan: Plan, keep_trace: bool) -> Report {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime of one thread needs nothing that could be missing");
+    let report = runtime.block_on(async {
+        let world = World::new(plan, keep_trace);
+        let report = play(&world).await;
+        world.end();
+        report
+    });
+    drop(runtime);
+    report
+}
+
+async fn play(world: &Arc<World>) -> Report {
+    let formed = form(world).await;
+    let end = match formed {
+        Ok(()) => {
+            let mut nemesis = Nemesis::new(world);
+            work(world, &mut nemesis).await;
+            settle(world, &mut nemesis).await
+        }
+        Err(reason) => End {
+            unsettled: reason,
+            ..End::default()
+        },
+    };
+    let history = world.history(std::mem::take);
+    for node in end.nodes.values() {
+        for (key, state) in &node.copies {
+            if let Ok(key) = key.object_key() {
+                world.see(&key, state);
+            }
+        }
+    }
+    let violation = world
+        .broken()
+        .or_else(|| invariants::check(&history, &end).err());
+    world.note(EVERYBODY, format_args!("the end: {:?}", fingerprint(&end)));
+    Report {
+        plan: world.plan().clone(),
+        violation,
+        digest: world.trace(|trace| trace.digest()),
+        events: world.trace(|trace| trace.events()),
+        virtual_time: world.now(),
+        counts: world.counts(),
+        trace: world.trace(|trace| trace.lines().to_vec()),
+    }
+}
+
+/// The first node founds the cluster, the others join it.
+async fn form(world: &Arc<World>) -> Result<(), Vec<String>> {
+    for place in 0..world.places() {
+        world.start(place).map_err(|reason| vec![reason])?;
+    }
+    await_rest(world, FORMING_MAX).await.map(|_| ())
+}
+
+/// The safety phase: clients work while things go wrong.
+async fn work(world: &Arc<World>, nemesis: &mut Nemesis) {
+    let plan = world.plan();
+    let mut clients = JoinSet::new();
+    for number in 0..plan.clients {
+        let share = (plan.operations + number) / plan.clients;
+        clients.spawn(Client::new(world, number as u32).work(share));
+    }
+    let gauge = async {
+        loop {
+            sleep(GAUGING).await;
+            measure(world);
+        }
+    };
+    tokio::select! {
+        biased;
+        () = async { while clients.join_next().await.is_some() {} } => {}
+        () = nemesis.rage() => {}
+        () = gauge => {}
+    }
+}
+
+/// The liveness phase: no more faults; everything must come to rest, and every request be answered.
+async fn settle(world: &Arc<World>, nemesis: &mut Nemesis) -> End {
+    let began = world.now();
+    let mended = timeout(SETTLING_MAX, nemesis.mend()).await.is_ok();
+    let left = (began + SETTLING_MAX).saturating_sub(world.now());
+    let rested = await_rest(world, left.max(GAUGING)).await;
+    let settled_after = world.now() - began;
+    let failed_probes = probe(world).await;
+    let tasks_left = tasks_left(world).await;
+    let mut end = world.end_state();
+    match rested {
+        Ok(()) if mended => end.settled_after = Some(settled_after),
+        Ok(()) => end.unsettled.push("the replacement of a node".to_owned()),
+        Err(reasons) => end.unsettled = reasons,
+    }
+    end.failed_probes = failed_probes;
+    end.tasks_left = tasks_left;
+    end.high_water = high_water(world);
+    end
+}
+
+async fn await_rest(world: &Arc<World>, patience: Duration) -> Result<(), Vec<String>> {
+    let deadline = world.now() + patience;
+    loop {
+        match world.at_rest() {
+            Ok(()) => {
+                world.note(EVERYBODY, format_args!("at rest"));
+                return Ok(());
+            }
+            Err(reasons) if world.now() >= deadline => return Err(reasons),
+            Err(_) => sleep(GAUGING).await,
+        }
+    }
+}
+
+/// Reads every key through some node, strictly and from all replicas.
+async fn probe(world: &Arc<World>) -> Vec<String> {
+    let keys: Vec<Key> = world.history(|history| history.keys().collect());
+    let mut reader = Client::new(world, READER);
+    let mut failed = Vec::new();
+    for (nth, key) in keys.into_iter().enumerate() {
+        let place = nth % world.places();
+        if !reader.probe(key, place, world.plan().replicas).await {
+            failed.push(format!("{key} could not be read through n{place}"));
+        }
+    }
+    failed
+}
+
+/// Tasks beyond those that every node has; exchanges come and go, so the least of some looks counts.
+async fn tasks_left(world: &World) -> usize {
+    let mut least = usize::MAX;
+    for _ in 0..LOOKS {
+        sleep(BETWEEN_LOOKS).await;
+        let alive = tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks();
+        let known: usize = (0..world.places())
+            .filter_map(|place| world.host(place, |host| host.tasks()))
+            .sum();
+        least = least.min(alive.saturating_sub(known));
+    }
+    least
+}
+
+/// Looks at what must be bounded.
+fn measure(world: &World) {
+    for place in world.running() {
+        let parts = world.host(place, |host| host.parts().cloned());
+        if let Some(parts) = parts {
+            world.count_max(OPERATIONS, parts.operations() as u64);
+            world.count_max(HINTS, parts.hints().unwrap_or_default());
+            let counters = parts.store().counters();
+            world.count_max(SIBLINGS, counters.siblings_max);
+            world.count_max(CONTEXT, counters.context_entries_max);
+        }
+    }
+}
+
+fn high_water(world: &World) -> Vec<HighWater> {
+    let plan = world.plan();
+    let (clients, keys, places) = (
+        plan.clients as u64,
+        u64::from(plan.keys),
+        world.places() as u64,
+    );
+    let counts = world.counts();
+    let of = |what: &'static str, bound: u64| HighWater {
+        what,
+        seen: counts.get(what).copied().unwrap_or_default(),
+        bound,
+    };
+    let writes = plan.operations as u64;
+    vec![
+        // A request and its retries, each with a read's or a write's tail behind it, until the deadline at the latest.
+        of(OPERATIONS, clients * OPERATIONS_A_CLIENT),
+        // Markers fold by key: one for each target at most, removed nodes among them.
+        of(HINTS, keys * places * 2),
+        of(SIBLINGS, writes.min(SIBLINGS_HARD)),
+        of(CONTEXT, writes),
+    ]
+}
+
+/// What the digest takes of the end.
+fn fingerprint(end: &End) -> Vec<String> {
+    end.nodes
+        .iter()
+        .flat_map(|(id, node)| {
+            node.copies
+                .iter()
+                .map(move |(key, state)| format!("{id} {key} {}", state.context()))
+        })
+        .collect()
+}
+
+/// Who notes what concerns everybody.
+const EVERYBODY: Place = Place::Everybody;
+const FORMING_MAX: Duration = Duration::from_secs(120);
+/// The bound of virtual time within which everything must be at rest after the last fault.
+pub const SETTLING_MAX: Duration = Duration::from_secs(120);
+const GAUGING: Duration = Duration::from_millis(250);
+const LOOKS: usize = 20;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(7);
+/// The number of the client that reads everything in the end.
+const READER: u32 = 999;
+const OPERATIONS: &str = "most operations under way on a node";
+const HINTS: &str = "most hints on a node";
+const SIBLINGS: &str = "most siblings of a key";
+const CONTEXT: &str = "most entries of a context";
+const OPERATIONS_A_CLIENT: u64 = 40;
+const SIBLINGS_HARD: u64 = 256;

@@ -1,0 +1,217 @@
+//! The way of a node to the others through the simulated network.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dynamokv::coordinator::{
+    Error as PutError, Fence, Forwarded, PutReply, ReplicaError, ReplicaRead, ReplicaState,
+    ReplicaTransport, ReplicaWrite,
+};
+use dynamokv::gossip::{GossipTransport, Message, TransportError};
+use dynamokv::handoff::{Entry, Page, RangeRequest};
+use dynamokv::ring::NodeId;
+use dynamokv::rpc::{AddressBook, PeerService};
+use dynamokv::{Addresses, HandoverTransport, Service};
+use tokio::sync::watch;
+
+use crate::courier::{self, Failure};
+use crate::host::place_of;
+use crate::network::Place;
+use crate::world::World;
+
+/// The transport of one life of a node.
+pub struct Wires {
+    world: Arc<World>,
+    place: usize,
+    book: Addresses,
+    down: watch::Receiver<bool>,
+}
+
+impl Wires {
+    /// The way from the node at `place`, until it goes `down`.
+    pub fn new(
+        world: Arc<World>,
+        place: usize,
+        book: Addresses,
+        down: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            world,
+            place,
+            book,
+            down,
+        }
+    }
+
+    async fn ask<R, F>(
+        &self,
+        to: NodeId,
+        what: String,
+        timeout: Duration,
+        repeatable: bool,
+        serve: impl Fn(Arc<Service<Wires>>) -> F + Send + Sync + 'static,
+    ) -> Result<R, ReplicaError>
+    where
+        R: Send + 'static,
+        F: Future<Output = R> + Send,
+    {
+        let address = self.book.address_of(to).ok_or_else(|| {
+            ReplicaError::Unreachable(format!("the address of {to} is not known"))
+        })?;
+        let asked = self.ask_at(&address, what, repeatable, serve);
+        match tokio::time::timeout(timeout, asked).await {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(Failure::NotSent)) => Err(ReplicaError::Unreachable("no connection".into())),
+            Ok(Err(Failure::Cut)) => Err(ReplicaError::Lost("connection reset".into())),
+            Err(_) => Err(ReplicaError::Lost(format!(
+                "nothing came within {timeout:?}"
+            ))),
+        }
+    }
+
+    async fn ask_at<R, F>(
+        &self,
+        address: &str,
+        what: String,
+        repeatable: bool,
+        serve: impl Fn(Arc<Service<Wires>>) -> F + Send + Sync + 'static,
+    ) -> Result<R, Failure>
+    where
+        R: Send + 'static,
+        F: Future<Output = R> + Send,
+    {
+        // What a dead process has left under way says nothing any more.
+        if *self.down.borrow() {
+            std::future::pending::<()>().await;
+        }
+        let to = place_of(address).ok_or(Failure::NotSent)?;
+        let from = Place::Node(self.place);
+        let reply = courier::carry(&self.world, from, to, what, repeatable, move |parts| {
+            serve(parts.service())
+        })
+        .await;
+        if *self.down.borrow() {
+            std::future::pending::<()>().await;
+        }
+        reply
+    }
+}
+
+impl ReplicaTransport for Wires {
+    async fn write(
+        &self,
+        to: NodeId,
+        request: ReplicaWrite,
+        timeout: Duration,
+    ) -> Result<(), ReplicaError> {
+        self.world.see(&request.key, &request.delta);
+        let what = match request.hint_for {
+            Some(target) => format!("write {} for {target}", request.key),
+            None => format!("write {}", request.key),
+        };
+        let serve = move |service: Arc<Service<Wires>>| {
+            let request = request.clone();
+            async move { service.internal_put(request).await }
+        };
+        self.ask(to, what, timeout, true, serve).await?
+    }
+
+    async fn read(
+        &self,
+        to: NodeId,
+        request: ReplicaRead,
+        timeout: Duration,
+    ) -> Result<ReplicaState, ReplicaError> {
+        let what = format!("read {}", request.key);
+        let key = request.key.clone();
+        let serve = move |service: Arc<Service<Wires>>| {
+            let request = request.clone();
+            async move { service.internal_get(request).await }
+        };
+        let copy = self.ask(to, what, timeout, true, serve).await??;
+        self.world.see(&key, &copy.state);
+        Ok(copy)
+    }
+
+    async fn forward(
+        &self,
+        to: NodeId,
+        mut request: Forwarded,
+        timeout: Duration,
+    ) -> Result<Result<PutReply, PutError>, ReplicaError> {
+        request.put.options.timeout = Some(timeout);
+        let what = format!("forward {}", request.put.key);
+        let serve = move |service: Arc<Service<Wires>>| {
+            let request = request.clone();
+            async move { service.forward_put(request).await }
+        };
+        // No transport repeats it: it would be another write.
+        self.ask(to, what, timeout, false, serve).await
+    }
+}
+
+impl GossipTransport for Wires {
+    async fn exchange(
+        &self,
+        to_address: &str,
+        message: Message,
+    ) -> Result<Option<Message>, TransportError> {
+        let what = match &message {
+            Message::Syn(_) => "gossip syn",
+            Message::SynAck(_) => "gossip syn-ack",
+            Message::Ack(_) => "gossip ack",
+        };
+        let serve = move |service: Arc<Service<Wires>>| {
+            let message = message.clone();
+            async move { service.push_gossip(message).await }
+        };
+        match self.ask_at(to_address, what.to_owned(), true, serve).await {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(error)) => Err(TransportError::Refused(error.refusal())),
+            Err(failure) => Err(TransportError::Unreachable {
+                reason: failure.to_string(),
+            }),
+        }
+    }
+}
+
+impl HandoverTransport for Wires {
+    async fn send_hints(
+        &self,
+        to: NodeId,
+        fence: Fence,
+        entries: &[Entry],
+        timeout: Duration,
+    ) -> Result<Vec<bool>, ReplicaError> {
+        for entry in entries {
+            self.world.see(&entry.key, &entry.state);
+        }
+        let what = format!("hand over {} objects", entries.len());
+        let entries = entries.to_vec();
+        let serve = move |service: Arc<Service<Wires>>| {
+            let entries = entries.clone();
+            async move { service.send_hints(fence, entries).await }
+        };
+        self.ask(to, what, timeout, true, serve).await?
+    }
+
+    async fn fetch_range(
+        &self,
+        from: NodeId,
+        fence: Fence,
+        request: &RangeRequest,
+        timeout: Duration,
+    ) -> Result<Page, ReplicaError> {
+        let what = format!("fetch partition {}", request.partition);
+        let request = request.clone();
+        let serve = move |service: Arc<Service<Wires>>| {
+            let request = request.clone();
+            async move { service.fetch_range(fence, request).await }
+        };
+        let page = self.ask(from, what, timeout, true, serve).await??;
+        for entry in &page.entries {
+            self.world.see(&entry.key, &entry.state);
+        }
+        Ok(page)
+    }
+}
