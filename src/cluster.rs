@@ -149,17 +149,15 @@ fn snapshot(me: NodeId, gossip: &Gossip, acting: &Acting, phase: u64) -> View {
     let stage = open.and_then(|open| mark.and_then(|mark| mark.stage_of(open)));
     let number = facts.map_or(0, |facts| facts.current.number);
     let open_number = open.map_or(number, |open| open.number);
+    let in_a_ring = |id: &NodeId| {
+        rings.current.contains(*id) || rings.next.as_ref().is_some_and(|next| next.contains(*id))
+    };
+    let unmet = |id: &NodeId| in_a_ring(id) && gossip.address_of(*id).is_none();
     let live: BTreeSet<NodeId> = gossip
         .members()
         .map(|state| state.id)
         .filter(|id| gossip.is_live(*id))
-        .chain(
-            acting
-                .presumed
-                .iter()
-                .copied()
-                .filter(|id| gossip.address_of(*id).is_none()),
-        )
+        .chain(acting.presumed.iter().copied().filter(unmet))
         .collect();
     let next = rings
         .next

@@ -122,6 +122,8 @@ pub struct NodeConfig {
     pub gossip_interval_ms: u64,
     /// Phi threshold of the failure detector: higher is slower and surer.
     pub phi_threshold: f64,
+    /// Milliseconds between rounds in which the replicas of a key compare their copies and mend what differs.
+    pub exchange_interval_ms: u64,
     /// Siblings of one key at which a warning is logged.
     pub siblings_soft: usize,
     /// Siblings of one key at which further concurrent writes are refused.
@@ -158,6 +160,7 @@ impl Default for NodeConfig {
             weight: NonZeroU32::MIN.saturating_add(99),
             gossip_interval_ms: 1_000,
             phi_threshold: 8.0,
+            exchange_interval_ms: 1_000,
             siblings_soft: 16,
             siblings_hard: 256,
             in_flight_max: 4_096,
@@ -222,6 +225,7 @@ impl NodeConfig {
             ("timeout-ms", self.timeout_ms),
             ("slow-ms", self.slow_ms),
             ("gossip-interval-ms", self.gossip_interval_ms),
+            ("exchange-interval-ms", self.exchange_interval_ms),
         ] {
             check((1..=60_000).contains(&value), key, &|| {
                 format!("is {value}, but must be 1..=60000 milliseconds")
@@ -306,6 +310,10 @@ impl NodeConfig {
     pub(crate) fn gossip_interval(&self) -> Duration {
         Duration::from_millis(self.gossip_interval_ms)
     }
+
+    pub(crate) fn exchange_interval(&self) -> Duration {
+        Duration::from_millis(self.exchange_interval_ms)
+    }
 }
 
 fn check_address(key: &'static str, address: &str) -> Result<(), ConfigError> {
@@ -347,12 +355,13 @@ mod tests {
     #[test]
     fn each_limit_names_its_key() {
         type Change = fn(&mut NodeConfig);
-        let cases: [(&str, Change); 13] = [
+        let cases: [(&str, Change); 14] = [
             ("id", |c| c.id = Some("7".into())),
             ("listen", |c| c.listen = "nowhere".into()),
             ("advertise", |c| c.advertise = Some(":1".into())),
             ("seeds", |c| c.seeds = vec!["host:99999".into()]),
             ("timeout-ms", |c| c.timeout_ms = 0),
+            ("exchange-interval-ms", |c| c.exchange_interval_ms = 0),
             ("partitions", |c| c.partitions = 12),
             ("replicas", |c| c.replicas = 17),
             ("read-quorum", |c| c.read_quorum = 4),

@@ -3,9 +3,10 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use dynamokv_coordinator::{Coordinator, DrainGuard, Membership, Replica, View};
+use dynamokv_coordinator::{Coordinator, DrainGuard, Membership, Replica, ReplicaError, View};
+use dynamokv_handoff::Entry;
 use dynamokv_ring::NodeId;
-use dynamokv_storage::ObjectStore;
+use dynamokv_storage::{ObjectStore, WriteSeq};
 
 use crate::cluster::Cluster;
 use crate::hints::Hints;
@@ -30,5 +31,27 @@ impl<T: Transport> Core<T> {
             let view = self.cluster.view();
             (view.phase, view)
         })
+    }
+
+    /// Joins all entries; the number of the last write covers them, `None` where there are none.
+    pub(crate) fn join_all<'a>(
+        &self,
+        entries: impl IntoIterator<Item = &'a Entry>,
+    ) -> Result<Option<WriteSeq>, dynamokv_storage::Error> {
+        let mut newest = None;
+        for Entry { key, state } in entries {
+            let joined = self.store.join(key, state, |_| {})?;
+            newest = newest.max(Some(joined.seq));
+        }
+        Ok(newest)
+    }
+
+    /// Tells the failure detector whether a request reached `to`.
+    pub(crate) fn report<R>(&self, to: NodeId, answer: &Result<R, ReplicaError>) {
+        let missed = matches!(
+            answer,
+            Err(ReplicaError::Unreachable(_) | ReplicaError::Lost(_))
+        );
+        self.cluster.report(to, !missed);
     }
 }

@@ -139,11 +139,7 @@ pub(crate) async fn hand_over<T: Transport>(
     let mut failure = None;
     let mut answers = Vec::new();
     for (to, indices, answer) in join_all(sent).await {
-        let missed = matches!(
-            answer,
-            Err(ReplicaError::Unreachable(_) | ReplicaError::Lost(_))
-        );
-        core.cluster.report(to, !missed);
+        core.report(to, &answer);
         let accepted = answer.unwrap_or_else(|error| {
             failure = Some(error);
             Vec::new()

@@ -10,6 +10,7 @@ mod core;
 mod deliver;
 mod engine;
 mod error;
+mod exchange;
 mod hints;
 mod let_go;
 mod network;

@@ -108,7 +108,15 @@ impl<T: Transport> Parts<T> {
         let ending = Ending(watch::Sender::new(None));
         let mut tasks = JoinSet::new();
         let events = gossip.events();
-        spawn_tasks(&mut tasks, &core, remembered, streaming, events, &ending);
+        spawn_tasks(
+            &mut tasks,
+            &core,
+            config.exchange_interval(),
+            remembered,
+            streaming,
+            events,
+            &ending,
+        );
         Ok(Self {
             core,
             service,
@@ -287,6 +295,7 @@ impl Drop for MustGoOn {
 fn spawn_tasks<T: Transport>(
     tasks: &mut JoinSet<()>,
     core: &Arc<Core<T>>,
+    exchange_interval: Duration,
     remembered: Remembered,
     streaming: watch::Sender<Progress>,
     events: Receiver<Event>,
@@ -317,4 +326,6 @@ fn spawn_tasks<T: Transport>(
         "handover",
         crate::let_go::run(Arc::clone(core)).map(|()| None).boxed(),
     );
+    let exchange = crate::exchange::run(Arc::clone(core), exchange_interval);
+    spawn("exchange", exchange.map(|()| None).boxed());
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use dynamokv_handoff::{Gain, Progress, Pull, RangeRequest, Transfer, TransferConfig};
+use dynamokv_handoff::{
+    Gain, Progress, Pull, RangePurpose, RangeRequest, Transfer, TransferConfig,
+};
 use dynamokv_ring::{NodeId, PartitionId};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
@@ -67,29 +69,18 @@ async fn try_pull<T: Transport>(core: &Core<T>, pull: Pull) -> Result<Landed, cr
         partition: pull.partition,
         after: pull.after,
         bytes_max: TransferConfig::default().page_bytes.get(),
+        purpose: RangePurpose::Transfer,
     };
     let page = core
         .transport
         .fetch_range(pull.source, fence, &request, PAGE_TIMEOUT)
         .await?;
-    let mut newest = None;
-    let mut bytes = 0;
-    for entry in &page.entries {
-        let joined = core.store.join(&entry.key, &entry.state, |_| {})?;
-        newest = newest.max(Some(joined.seq));
-        bytes += entry
-            .state
-            .values()
-            .map(|(_, value)| value.body.as_ref().map_or(0, |body| body.len()))
-            .sum::<usize>()
-            + entry.key.key().len();
-    }
-    if let Some(seq) = newest {
-        core.store.synced(seq).await?;
+    if let Some(newest) = core.join_all(&page.entries)? {
+        core.store.synced(newest).await?;
     }
     Ok(Landed {
-        next: page.next,
         items: page.entries.len(),
-        bytes,
+        bytes: page.bytes(),
+        next: page.next,
     })
 }

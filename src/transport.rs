@@ -19,7 +19,7 @@ pub trait HandoverTransport: Send + Sync + 'static {
         timeout: Duration,
     ) -> impl Future<Output = Result<Vec<bool>, ReplicaError>> + Send;
 
-    /// Asks `from` for a page of a partition.
+    /// Asks `from` for a page of a partition, or of what differs in it.
     fn fetch_range(
         &self,
         from: NodeId,

@@ -3,12 +3,14 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dynamokv::rpc::pb::{
     AnswerKind, GetRequest, LeaveRequest, MembersRequest, PutRequest, QuorumMode, RemoveRequest,
 };
+use dynamokv::storage::{Batch, Family, ObjectKey};
 use support::{Cell, Client, bodies, cluster, config, eventually, grow, settle};
 use tonic::Code;
 
@@ -538,6 +540,94 @@ async fn a_deleted_key_stays_deleted_when_a_replica_that_was_away_returns() {
             "{} brings it back",
             cell.config.name
         );
+    }
+}
+
+/// Stops all nodes, changes the disk of one, and starts all again, with exchanges all the time.
+async fn tamper_and_exchange(cells: &mut [Cell], index: usize, change: impl FnOnce(&mut Batch)) {
+    for cell in &mut *cells {
+        cell.stop().await;
+        cell.config.exchange_interval_ms = 50;
+    }
+    cells[index].tamper(change);
+    for cell in cells {
+        cell.restart().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_gets_what_it_lacks_without_a_hint_and_without_a_read() {
+    let mut cells = cluster(4).await;
+    let client = cells[0].client();
+    let keys: Vec<String> = (0..100).map(|n| format!("key-{n}")).collect();
+    let mut owned = BTreeSet::new();
+    for key in &keys {
+        client.put(key, "v", b"").await.unwrap();
+        let owners = client.owners(key).await;
+        for cell in cells.iter().filter(|cell| owners.contains(&cell.id())) {
+            eventually("every replica has the key", async || {
+                bodies(&cell.client().own(key).await.values) == ["v"]
+            })
+            .await;
+        }
+        if owners.contains(&cells[1].id()) {
+            owned.insert(key);
+        }
+    }
+    assert!((10..100).contains(&owned.len()), "{} keys", owned.len());
+    for cell in &cells {
+        eventually("no hint is left", async || cell.client().hints().await == 0).await;
+    }
+    tamper_and_exchange(&mut cells, 1, |batch| {
+        batch.delete_range(&Family::OBJECTS, vec![], vec![0xff; 9]);
+    })
+    .await;
+    let emptied = cells[1].client();
+    for key in &owned {
+        eventually(&format!("{key} is back"), async || {
+            bodies(&emptied.own(key).await.values) == ["v"]
+        })
+        .await;
+    }
+    for key in keys.iter().filter(|key| !owned.contains(key)) {
+        assert_eq!(cells[1].record(key), None, "{key} belongs to others");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_missed_a_delete_learns_of_it_and_does_not_bring_the_key_back() {
+    let mut cells = cluster(3).await;
+    let client = cells[0].client();
+    let context = client.put("k", "v", b"").await.unwrap().context;
+    for cell in &cells {
+        eventually("every replica has the value", async || {
+            bodies(&cell.client().own("k").await.values) == ["v"]
+        })
+        .await;
+    }
+    let stale = cells[2].record("k").unwrap();
+    client.delete("k", &context).await.unwrap();
+    for cell in &cells {
+        eventually("every replica knows of the delete", async || {
+            cell.client().own("k").await.values.is_empty()
+        })
+        .await;
+    }
+    let deleted = client.own("k").await.state_hash;
+    let key = ObjectKey::new("default", "k").unwrap().encode();
+    tamper_and_exchange(&mut cells, 2, |batch| {
+        batch.put(&Family::OBJECTS, key, stale);
+    })
+    .await;
+    let returning = cells[2].client();
+    eventually("the delete wins", async || {
+        returning.own("k").await.state_hash == deleted
+    })
+    .await;
+    for cell in &cells {
+        let own = cell.client().own("k").await;
+        assert!(own.values.is_empty(), "{} has it", cell.config.name);
+        assert_eq!(own.state_hash, deleted, "{}", cell.config.name);
     }
 }
 

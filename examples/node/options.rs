@@ -118,6 +118,11 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
         "Suspicion at which a node counts as down: higher is slower and surer",
     ),
     (
+        "exchange-interval-ms",
+        Kind::Integer,
+        "Milliseconds between rounds in which replicas compare their copies",
+    ),
+    (
         "siblings-soft",
         Kind::Integer,
         "Siblings of a key at which a warning is logged",

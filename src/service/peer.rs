@@ -7,7 +7,7 @@ use dynamokv_coordinator::{
     ReplicaState, ReplicaWrite, View, WritePhase,
 };
 use dynamokv_gossip::Message;
-use dynamokv_handoff::{Entry, HintRequest, Page, RangeRequest};
+use dynamokv_handoff::{Entry, HintRequest, Page, RangePurpose, RangeRequest};
 use dynamokv_rpc::PeerService;
 use std::sync::Arc;
 
@@ -37,20 +37,12 @@ impl<T: Transport> PeerService for Service<T> {
         entries: Vec<Entry>,
     ) -> Result<Vec<bool>, ReplicaError> {
         let view = self.admit(&fence)?;
-        let mut newest = None;
-        let mut accepted = Vec::with_capacity(entries.len());
-        for Entry { key, state } in &entries {
-            let owned = view.stores(self.core.me, key.token());
-            if owned {
-                let joined = self.core.store.join(key, state, |_| {}).map_err(failed)?;
-                newest = newest.max(Some(joined.seq));
-            }
-            accepted.push(owned);
+        let owned = |entry: &Entry| view.stores(self.core.me, entry.key.token());
+        let taken = entries.iter().filter(|entry| owned(entry));
+        if let Some(newest) = self.core.join_all(taken).map_err(failed)? {
+            self.core.store.synced(newest).await.map_err(failed)?;
         }
-        if let Some(seq) = newest {
-            self.core.store.synced(seq).await.map_err(failed)?;
-        }
-        Ok(accepted)
+        Ok(entries.iter().map(owned).collect())
     }
 
     async fn fetch_hints(&self, fence: Fence, request: HintRequest) -> Result<Page, ReplicaError> {
@@ -65,29 +57,27 @@ impl<T: Transport> PeerService for Service<T> {
         Ok(hints.map_err(failed)?.page)
     }
 
-    /// Only an owner that writes to both rings gives a range away: what was written before is in it, and what comes
-    /// after reaches the heir by itself.
+    /// Only an owner gives from a range: to an heir while it writes to both rings, since what was written before is then in
+    /// it and what comes after reaches the heir by itself; to another owner at any time.
     async fn fetch_range(&self, fence: Fence, request: RangeRequest) -> Result<Page, ReplicaError> {
         let view = self.admit(&fence)?;
-        if view.writes != WritePhase::Both || !view.current.owns(self.core.me, request.partition) {
+        let allowed = match request.purpose {
+            RangePurpose::Transfer => view.writes == WritePhase::Both,
+            RangePurpose::Exchange(_) => true,
+        };
+        if !allowed || !view.current.owns(self.core.me, request.partition) {
             return Err(Refusal::NotOwner.into());
         }
-        let range = view.current.range_of(request.partition);
+        let partition = view.current.range_of(request.partition);
         let bytes = request.bytes_max.min(PAGE_BYTES_MAX);
         let after = request.after.as_ref();
-        let page = self
-            .core
-            .store
-            .scan(range, after, PAGE_ITEMS_MAX, bytes)
-            .map_err(failed)?;
-        let entries = page
-            .entries
-            .into_iter()
-            .map(|(key, state)| Entry { key, state })
-            .collect();
-        Ok(Page {
-            entries,
-            next: page.next,
+        let scan = |range| self.core.store.scan(range, after, PAGE_ITEMS_MAX, bytes);
+        Ok(match &request.purpose {
+            RangePurpose::Transfer => scan(partition).map_err(failed)?.into(),
+            RangePurpose::Exchange(theirs) => {
+                let own = scan(theirs.within(partition)).map_err(failed)?;
+                theirs.answer(own.into())
+            }
         })
     }
 

@@ -6,13 +6,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use dynamokv::rpc::pb::admin_client::AdminClient;
 use dynamokv::rpc::pb::kv_client::KvClient;
 use dynamokv::rpc::pb::{
     DeleteRequest, GetRequest, GetResponse, HintsRequest, KeyLocator, PutRequest, PutResponse,
     ReadLocalRequest, ReadLocalResponse, RingRequest, RingResponse,
 };
-use dynamokv::storage::{Engine, Family, MemoryEngine};
+use dynamokv::storage::{Batch, Engine, Family, MemoryEngine, ObjectKey};
 use dynamokv::{EngineKind, Node, NodeConfig};
 use tokio::runtime::Runtime;
 use tonic::Status;
@@ -39,6 +40,8 @@ pub fn config(name: &str) -> NodeConfig {
     config.engine = EngineKind::Memory;
     config.gossip_interval_ms = 50;
     config.partitions = 64;
+    // Not within a test, unless the test is about it: hints and repairs must do without.
+    config.exchange_interval_ms = 60_000;
     config
 }
 
@@ -124,6 +127,21 @@ impl Cell {
 
     pub fn client(&self) -> Client {
         Client::new(self.address())
+    }
+
+    /// What lies on the node's disk for the key.
+    pub fn record(&self, key: &str) -> Option<Bytes> {
+        let key = ObjectKey::new("default", key.to_owned()).unwrap().encode();
+        self.disk.get(&Family::OBJECTS, &key).unwrap()
+    }
+
+    /// Changes the objects on the disk of a node that is stopped.
+    pub fn tamper(&self, change: impl FnOnce(&mut Batch)) {
+        assert!(self.running.is_none());
+        let mut batch = Batch::new();
+        change(&mut batch);
+        self.disk.write(batch).unwrap();
+        self.disk.sync().unwrap();
     }
 }
 

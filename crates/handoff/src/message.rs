@@ -3,6 +3,8 @@
 use dynamokv_ring::{NodeId, PartitionId};
 use dynamokv_storage::{ObjectKey, State};
 
+use crate::Stretch;
+
 /// One object on its way to an owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -12,6 +14,17 @@ pub struct Entry {
     pub state: State,
 }
 
+impl Entry {
+    /// About how many bytes it has. O(values).
+    pub fn bytes(&self) -> usize {
+        let bodies = self
+            .state
+            .values()
+            .filter_map(|(_, value)| value.body.as_ref());
+        self.key.key().len() + bodies.map(|body| body.len()).sum::<usize>()
+    }
+}
+
 /// A page of objects, in key order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Page {
@@ -19,6 +32,24 @@ pub struct Page {
     pub entries: Vec<Entry>,
     /// Where to go on: the next page starts after this key; `None` at the end.
     pub next: Option<ObjectKey>,
+}
+
+impl Page {
+    /// About how many bytes its objects have. O(values).
+    pub fn bytes(&self) -> usize {
+        self.entries.iter().map(Entry::bytes).sum()
+    }
+}
+
+impl From<dynamokv_storage::Page> for Page {
+    /// What a scan could read; damaged records are left out.
+    fn from(scanned: dynamokv_storage::Page) -> Self {
+        let entries = scanned.entries.into_iter();
+        Self {
+            entries: entries.map(|(key, state)| Entry { key, state }).collect(),
+            next: scanned.next,
+        }
+    }
 }
 
 /// A question for the hints that the receiver holds for `target`.
@@ -41,4 +72,16 @@ pub struct RangeRequest {
     pub after: Option<ObjectKey>,
     /// Stop after about so many bytes; a page holds at least one object where there is one.
     pub bytes_max: usize,
+    /// What for.
+    pub purpose: RangePurpose,
+}
+
+/// What the objects of a partition are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RangePurpose {
+    /// The asking node gains the partition in a membership change and takes everything.
+    Transfer,
+    /// The asking node owns the partition too and takes what differs from its own copies: the answer is
+    /// [`Stretch::answer`].
+    Exchange(Stretch),
 }

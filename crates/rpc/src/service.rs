@@ -54,7 +54,7 @@ pub trait PeerService: Send + Sync + 'static {
         request: HintRequest,
     ) -> impl Future<Output = Result<Page, ReplicaError>> + Send;
 
-    /// A page of a partition.
+    /// A page of a partition, or of what differs in it.
     fn fetch_range(
         &self,
         fence: Fence,

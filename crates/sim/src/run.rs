@@ -188,11 +188,12 @@ pub(crate) async fn probe(record: &Record, mut reader: Client<impl Kv>) -> Vec<S
     failed
 }
 
-/// Tasks beyond those that every node has; exchanges come and go, so the least of some looks counts.
+/// Tasks beyond those that every node has, when what is under way has had the time to end. Exchanges of gossip come and go:
+/// the least of all looks counts.
 async fn tasks_left(world: &World) -> usize {
+    let deadline = world.now() + ENDING_MAX;
     let mut least = usize::MAX;
-    for _ in 0..LOOKS {
-        sleep(BETWEEN_LOOKS).await;
+    while least > 0 && world.now() < deadline {
         let alive = tokio::runtime::Handle::current()
             .metrics()
             .num_alive_tasks();
@@ -200,6 +201,7 @@ async fn tasks_left(world: &World) -> usize {
             .filter_map(|place| world.host(place, |host| host.tasks()))
             .sum();
         least = least.min(alive.saturating_sub(known));
+        sleep(BETWEEN_LOOKS).await;
     }
     least
 }
@@ -255,7 +257,8 @@ const FORMING_MAX: Duration = Duration::from_secs(120);
 /// The bound of virtual time within which everything must be at rest after the last fault.
 pub const SETTLING_MAX: Duration = Duration::from_secs(120);
 const GAUGING: Duration = Duration::from_millis(250);
-const LOOKS: usize = 20;
+/// The longest deadline of anything that a node does by itself, and of what a crashed one had under way.
+const ENDING_MAX: Duration = Duration::from_secs(30);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(7);
 /// The number of the client that reads everything in the end.
 pub(crate) const READER: u32 = 999;

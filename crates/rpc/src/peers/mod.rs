@@ -150,7 +150,7 @@ impl Peers {
             .try_into()
     }
 
-    /// Asks a node for a page of a partition.
+    /// Asks a node for a page of a partition, or of what differs in it.
     ///
     /// # Errors
     /// As those of [`ReplicaTransport`].

@@ -10,7 +10,7 @@ use dynamokv_coordinator::{
 use dynamokv_gossip::{
     Ack, Error as GossipError, GossipTransport, Header, Message, TransportError,
 };
-use dynamokv_handoff::{Entry, HintRequest, Page, RangeRequest};
+use dynamokv_handoff::{Entry, HintRequest, Page, RangePurpose, RangeRequest, Stretch};
 use dynamokv_ring::{NodeId, PartitionId};
 use dynamokv_rpc::pb::{self, dynamo_rpc_client::DynamoRpcClient};
 use dynamokv_rpc::{AddressBook, Peers, PeersConfig, ServerBuilder, ServerConfig};
@@ -128,6 +128,7 @@ async fn questions_and_answers_arrive_as_they_were_sent() {
         partition: PartitionId(3),
         after: None,
         bytes_max: 1 << 20,
+        purpose: RangePurpose::Exchange(Stretch::of(&page())),
     };
     assert_eq!(
         peers.fetch_range(NODE, fence(), &range, PATIENCE).await,
@@ -182,6 +183,7 @@ async fn refusals_and_failures_arrive_as_what_they_are() {
         partition: PartitionId(3),
         after: None,
         bytes_max: 1,
+        purpose: RangePurpose::Transfer,
     };
     let refused = peers.fetch_range(NODE, fence(), &range, PATIENCE).await;
     assert_eq!(refused, Err(Refusal::OtherCluster.into()));

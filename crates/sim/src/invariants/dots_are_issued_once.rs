@@ -140,6 +140,7 @@ mod tests {
         let tea = value(Some("tea"));
         let others = [
             value(Some("milk")),
+            value(Some("tee")),
             value(Some("")),
             value(None),
             Value {

@@ -5,7 +5,7 @@
 //! value, or a tombstone, that the client of an acknowledged write had seen. The other half, that
 //! all concurrent values are there, is `no_acknowledged_write_lost`.
 //!
-//! Where it is not known which attempt stands under a dot (a retry has the body of its first
+//! Where no acknowledgement says which attempt stands under a dot (a retry has the body of its first
 //! attempt), all of them must have seen the other value.
 
 use super::view::{Attempt, View};
@@ -51,11 +51,8 @@ fn shows_no_successor_beside(view: &View<'_>, read: &Read) -> Result<(), String>
     Ok(())
 }
 
-/// The attempts that may stand under a dot that was shown.
+/// The attempts that may stand behind a value that was shown.
 fn writers<'a>(view: &View<'a>, read: &Read, shown: &Shown) -> Vec<Attempt<'a>> {
-    if let Some(known) = view.acknowledged_as(&shown.dot) {
-        return vec![known];
-    }
     let mut writers = view.writers_of(&shown.body).to_vec();
     writers.retain(|attempt| attempt.write.invoked <= read.returned);
     writers
@@ -149,6 +146,17 @@ mod tests {
         };
         assert_eq!(result(&scene(&[])), Ok(()));
         assert!(result(&scene(&[dot(1, 1)])).is_err());
+    }
+
+    #[test]
+    fn a_retry_does_not_explain_a_sibling_whose_attempt_is_known() {
+        let mut scene = Scene::new();
+        scene.put("tea", &[], dot(1, 1));
+        scene.put("milk", &[dot(1, 1)], dot(2, 1));
+        scene.unknown_put("milk", &[]);
+        let shown = [("tea", dot(1, 1)), ("milk", dot(2, 1))];
+        scene.read(&shown, &[dot(1, 1), dot(2, 1)]);
+        assert!(story(result(&scene)).contains("0000000000000001.1@1 was replaced by w1 "));
     }
 
     #[test]

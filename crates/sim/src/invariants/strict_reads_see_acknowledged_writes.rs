@@ -13,18 +13,19 @@ pub(super) const NAME: &str = "strict_reads_see_acknowledged_writes";
 
 pub(super) fn check(history: &History, end: &End) -> Result<(), Violation> {
     for (key, view) in View::of_each_key(history, end) {
-        for read in view.reads.iter().filter(|read| read.quorum.strict) {
+        for read in &view.reads {
             for (attempt, dot) in view.acknowledged() {
                 let context = &attempt.write.context;
                 let stale = read.shown.iter().find(|shown| context.covers(&shown.dot));
-                let wrong = match stale {
-                    _ if !read.context.covers(&dot) => "had not seen".to_owned(),
-                    Some(shown) => format!("showed {}, which was replaced by", shown.dot),
-                    None => continue,
-                };
-                if must_see(history, end, read, attempt.write) {
+                let missed = !read.context.covers(&dot);
+                let wrong = missed || stale.is_some();
+                if wrong && must_see(history, end, read, attempt.write) {
+                    let what = match stale.filter(|_| !missed) {
+                        Some(stale) => format!("showed {}, which was replaced by", stale.dot),
+                        None => "had not seen".to_owned(),
+                    };
                     let story = format!(
-                        "{}; N={}; it {wrong} {attempt}, acknowledged before the read began",
+                        "{}; N={}; it {what} {attempt}, acknowledged before the read began",
                         story::read(read),
                         end.replicas
                     );
@@ -137,6 +138,14 @@ mod tests {
         scene.unsettle();
         scene.put("tea", &[], dot(1, 1));
         scene.history.settle(scene.now());
+        scene.read(&[], &[]);
+        assert_eq!(result(&scene), Ok(()));
+
+        let mut scene = Scene::new();
+        scene.unsettle();
+        scene.put("tea", &[], dot(1, 1));
+        scene.history.settle(scene.now());
+        scene.unknown_put("milk", &[]); // takes time
         scene.read(&[], &[]);
         assert_eq!(result(&scene), Ok(()));
 

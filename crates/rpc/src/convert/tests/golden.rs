@@ -7,7 +7,8 @@ use dynamokv_coordinator::{Fence, Forwarded, Options, PutRequest, QuorumMode, Re
 use dynamokv_gossip::{
     Ack, ClusterFacts, Delta, Header, Message as Gossip, News, Profile, Status, Versioned,
 };
-use dynamokv_ring::{Member, NodeId};
+use dynamokv_handoff::{RangeDigest, RangePurpose, RangeRequest, Stretch};
+use dynamokv_ring::{Member, NodeId, PartitionId};
 use dynamokv_storage::{ObjectKey, State, Value};
 use dynamokv_vclock::{ActorId, CausalContext, Dot, Epoch, HybridTime};
 use prost::Message;
@@ -82,6 +83,30 @@ fn forwarded_put() {
         concat!(
             "0a1609020100000000000010031905040000000000002006120c0a0764656661756c7412016b1a01",
             "762a0621010102010030013802400248e807",
+        )
+    );
+}
+
+#[test]
+fn range_request_of_an_exchange() {
+    let stretch = Stretch {
+        until: Some(ObjectKey::new("default", "u").unwrap()),
+        digest: RangeDigest {
+            objects: 2,
+            hash: 0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10,
+        },
+    };
+    let request = RangeRequest {
+        partition: PartitionId(7),
+        after: Some(ObjectKey::new("default", "a").unwrap()),
+        bytes_max: 9,
+        purpose: RangePurpose::Exchange(stretch),
+    };
+    assert_eq!(
+        hex(&pb::FetchRangeRequest::from((sample_fence(), &request))),
+        concat!(
+            "0a160902010000000000001003190504000000000000200610071a0c0a0764656661756c74120161",
+            "20092a220a0c0a0764656661756c74120175100219080706050403020121100f0e0d0c0b0a09",
         )
     );
 }

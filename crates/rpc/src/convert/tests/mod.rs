@@ -10,7 +10,7 @@ use dynamokv_coordinator::{
     ReplicaState, ReplicaWrite,
 };
 use dynamokv_gossip::{Ack, ClusterFacts, Message as Gossip, SynAck};
-use dynamokv_handoff::{Entry, HintRequest, Page, RangeRequest};
+use dynamokv_handoff::{Entry, HintRequest, Page, RangeRequest, Stretch};
 use dynamokv_ring::{Member, NodeId, PartitionId};
 use proptest::collection::vec;
 use proptest::option;
@@ -56,6 +56,7 @@ proptest! {
     #[test]
     fn handed_over_objects_and_questions_for_them_travel_unchanged(
         fence in fence(), page in page(), after in option::of(key()), number in any::<u32>(), limit in any::<u32>(),
+        purpose in purpose(),
     ) {
         let sent = pb::SendHintsRequest::from((fence, page.entries.as_slice()));
         prop_assert_eq!(travel(&sent).try_into(), Ok((fence, page.entries.clone())));
@@ -64,7 +65,7 @@ proptest! {
         let limit = limit as usize;
         let hints = HintRequest { target: NodeId(number.into()), after: after.clone(), limit };
         prop_assert_eq!(travel(&pb::FetchHintsRequest::from((fence, &hints))).try_into(), Ok((fence, hints)));
-        let range = RangeRequest { partition: PartitionId(number), after, bytes_max: limit };
+        let range = RangeRequest { partition: PartitionId(number), after, bytes_max: limit, purpose };
         prop_assert_eq!(travel(&pb::FetchRangeRequest::from((fence, &range))).try_into(), Ok((fence, range)));
     }
 
@@ -109,6 +110,10 @@ proptest! {
             (fence(), page()).prop_map(|(fence, page)| {
                 pb::SendHintsRequest::from((fence, page.entries.as_slice())).encode_to_vec()
             }),
+            (fence(), purpose()).prop_map(|(fence, purpose)| {
+                let request = RangeRequest { partition: PartitionId(1), after: None, bytes_max: 1, purpose };
+                pb::FetchRangeRequest::from((fence, &request)).encode_to_vec()
+            }),
             gossip().prop_map(|message| pb::GossipMessage::from(message).encode_to_vec()),
             facts().prop_map(|facts| encode_facts(&facts).to_vec()),
         ],
@@ -129,6 +134,7 @@ proptest! {
         stable::<pb::SendHintsRequest, (Fence, Vec<Entry>)>(&bytes, |(fence, entries)| (*fence, entries.as_slice()).into())?;
         stable::<pb::FetchHintsRequest, (Fence, HintRequest)>(&bytes, |(fence, request)| (*fence, request).into())?;
         stable::<pb::FetchRangeRequest, (Fence, RangeRequest)>(&bytes, |(fence, request)| (*fence, request).into())?;
+        stable::<pb::Stretch, Stretch>(&bytes, |taken| taken.into())?;
         stable::<pb::ObjectPage, Page>(&bytes, |taken| taken.into())?;
         stable::<pb::GossipMessage, Gossip>(&bytes, |message| message.clone().into())?;
         stable::<pb::ClusterFacts, ClusterFacts>(&bytes, |taken| taken.into())?;

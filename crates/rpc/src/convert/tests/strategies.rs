@@ -11,7 +11,7 @@ use dynamokv_gossip::{
     Ack, Change, ClusterFacts, Delta, Digest, FactsDigest, Header, IdSpan, Message as Gossip, News,
     Profile, Status, Syn, SynAck, Target, Versioned,
 };
-use dynamokv_handoff::{Entry, Page};
+use dynamokv_handoff::{Entry, Page, RangeDigest, RangePurpose, Stretch};
 use dynamokv_ring::{Member, NodeId};
 use dynamokv_storage::{ObjectKey, State, Value};
 use dynamokv_vclock::{ActorId, CausalContext, Dot, Epoch, HybridTime};
@@ -167,6 +167,20 @@ pub(super) fn put_reply() -> impl Strategy<Value = PutReply> {
 pub(super) fn page() -> impl Strategy<Value = Page> {
     let entry = (key(), state()).prop_map(|(key, state)| Entry { key, state });
     (vec(entry, 0..4), option::of(key())).prop_map(|(entries, next)| Page { entries, next })
+}
+
+pub(super) fn purpose() -> impl Strategy<Value = RangePurpose> {
+    let stretch =
+        (option::of(key()), any::<u64>(), any::<u128>()).prop_map(|(until, objects, hash)| {
+            Stretch {
+                until,
+                digest: RangeDigest { objects, hash },
+            }
+        });
+    prop_oneof![
+        Just(RangePurpose::Transfer),
+        stretch.prop_map(RangePurpose::Exchange),
+    ]
 }
 
 pub(super) fn member() -> impl Strategy<Value = Member> {
