@@ -33,6 +33,7 @@ pub mod rest;
 mod run;
 pub mod trace;
 mod transport;
+pub mod wire;
 pub mod workload;
 mod world;
 

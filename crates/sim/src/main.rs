@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use dynamokv_sim::{Fault, Plan, Report, run};
+use dynamokv_sim::{Fault, Plan, Report, run, wire};
 use parking_lot::Mutex;
 
 /// Runs the DynamoKV cluster in virtual time, from a seed, under faults, and checks what it promises.
@@ -35,6 +35,9 @@ struct Options {
     /// Faults to leave out.
     #[arg(long, value_delimiter = ',')]
     without: Vec<Fault>,
+    /// Take the full path: gRPC in turmoil's network, with the faults that it can make.
+    #[arg(long)]
+    wire: bool,
     /// Threads, each with a seed of its own at a time.
     #[arg(long, default_value_t = 2)]
     jobs: usize,
@@ -54,6 +57,21 @@ impl Options {
         plan.faults.retain(|fault, _| !self.without.contains(fault));
         plan
     }
+
+    fn run(&self, seed: u64, trace: bool) -> Report {
+        let plan = self.plan(seed);
+        if self.wire {
+            wire::run(plan, trace)
+        } else {
+            run(plan, trace)
+        }
+    }
+
+    /// The command that repeats a run.
+    fn again(&self, report: &Report) -> String {
+        let path = if self.wire { " --wire" } else { "" };
+        format!("cargo sim {}{path} --trace", report.plan.arguments())
+    }
 }
 
 fn main() -> ExitCode {
@@ -65,7 +83,7 @@ fn main() -> ExitCode {
 }
 
 fn one(options: &Options) -> ExitCode {
-    let report = run(options.plan(options.seed), options.trace);
+    let report = options.run(options.seed, options.trace);
     for line in &report.trace {
         println!("{line}");
     }
@@ -97,20 +115,20 @@ struct Sum {
 }
 
 impl Sum {
-    fn add(&mut self, report: Report) {
+    fn add(&mut self, report: Report, options: &Options) {
         self.seeds += 1;
         self.events += report.events;
         self.virtual_time += report.virtual_time;
-        for (what, count) in report.counts {
+        for (what, count) in &report.counts {
             let sum = self.counts.entry(what.clone()).or_default();
             if what.starts_with("most ") {
-                *sum = (*sum).max(count);
+                *sum = (*sum).max(*count);
             } else {
-                *sum += count;
+                *sum += *count;
             }
         }
-        if let Some(violation) = report.violation {
-            let command = format!("cargo sim {} --trace", report.plan.arguments());
+        if let Some(violation) = &report.violation {
+            let command = options.again(&report);
             println!("BROKEN {}\n  {violation}\n  again: {command}", report.plan);
             self.failed.push((report.plan.seed, violation.to_string()));
         }
@@ -134,11 +152,11 @@ fn many(options: &Options) -> ExitCode {
                     if stop.load(Ordering::Relaxed) || !more(seed) {
                         return;
                     }
-                    let report = run(options.plan(seed), false);
+                    let report = options.run(seed, false);
                     if report.violation.is_some() && !options.keep_going {
                         stop.store(true, Ordering::Relaxed);
                     }
-                    sum.lock().add(report);
+                    sum.lock().add(report, options);
                 }
             });
         }

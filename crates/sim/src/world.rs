@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::dice::Dice;
+use crate::disk;
 use crate::host::{Crash, Host};
 use crate::network::{Fate, Network, Place};
 use crate::plan::Plan;
@@ -135,12 +136,8 @@ impl World {
 
     /// How long a sync takes at a place.
     pub fn sync_time(&self, place: usize) -> Duration {
-        let longest = if self.network.lock().is_slow(Place::Node(place)) {
-            SLOW_SYNC
-        } else {
-            SYNC
-        };
-        self.disks.lock().duration(SHORTEST_SYNC, longest)
+        let slow = self.network.lock().is_slow(Place::Node(place));
+        disk::sync_time(&mut self.disks.lock(), slow)
     }
 
     /// Takes all nodes out of the world: they hold on to it.
@@ -150,7 +147,3 @@ impl World {
         }
     }
 }
-
-const SHORTEST_SYNC: Duration = Duration::from_micros(100);
-const SYNC: Duration = Duration::from_millis(8);
-const SLOW_SYNC: Duration = Duration::from_millis(500);
