@@ -58,20 +58,30 @@ impl Cell {
         }
     }
 
-    /// A life of a node: what turmoil runs. It ends when the node cannot go on.
+    /// A life of a node: what turmoil runs. One that cannot go on stays until its host is made to crash: dropped here, it
+    /// would close its connections in an order that is no part of the seed.
     pub(super) async fn live(self: Arc<Self>) -> turmoil::Result {
-        let reason = match self.start().await {
-            Ok((node, plug)) => tokio::select! {
-                biased;
-                () = plug.power_lost() => "its power went".to_owned(),
-                reason = node.ended() => reason.to_string(),
-                () = plug.sync(node.parts().store(), || self.sync_time()) => String::new(),
-            },
-            Err(error) => error.to_string(),
-        };
+        match self.start().await {
+            Ok((node, plug)) => {
+                let syncing = plug.sync(node.parts().store(), || self.sync_time());
+                tokio::select! {
+                    biased;
+                    () = plug.power_lost() => self.note_end(&"its power went"),
+                    reason = node.ended() => self.note_end(&reason),
+                    () = syncing => {}
+                }
+                std::future::pending().await
+            }
+            Err(error) => {
+                self.note_end(&error);
+                Ok(())
+            }
+        }
+    }
+
+    fn note_end(&self, reason: &dyn std::fmt::Display) {
         self.note(format_args!("must stop: {reason}"));
         self.inner.lock().ended = true;
-        Ok(())
     }
 
     async fn start(&self) -> Result<(Arc<Node>, Arc<Plug>), Error> {
