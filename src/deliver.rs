@@ -7,6 +7,9 @@ use std::time::Duration;
 use dynamokv_coordinator::{Membership, ReplicaError, View};
 use dynamokv_handoff::{Delivered, Delivery, DeliveryConfig, Entry, HintPage, Shipment};
 use dynamokv_ring::{NodeId, Token};
+use dynamokv_storage::ObjectKey;
+#[cfg(feature = "planted-bugs")]
+use dynamokv_storage::planted::{self, Bug};
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
@@ -93,6 +96,12 @@ async fn try_ship<T: Transport>(
     let HintPage { page, pending } =
         core.hints
             .page(target, after, config.batch_items, config.batch_bytes)?;
+    let keeps = |key: &ObjectKey| core.cluster.view().stores(core.me, key.token());
+    #[cfg(feature = "planted-bugs")]
+    if planted::is(Bug::HintLostBeforeAck) {
+        let all = vec![true; page.entries.len()];
+        core.hints.acknowledge(pending.clone(), &all, keeps)?;
+    }
     let accepted = hand_over(core, &view, &page.entries, |token| {
         recipients(&view, target, token)
     })
@@ -101,9 +110,7 @@ async fn try_ship<T: Transport>(
     if stored > 0 {
         tracing::info!(%target, hints = stored, "hints delivered");
     }
-    Ok(core.hints.acknowledge(pending, &accepted, |key| {
-        core.cluster.view().stores(core.me, key.token())
-    })?)
+    Ok(core.hints.acknowledge(pending, &accepted, keeps)?)
 }
 
 /// Sends each entry to all of its recipients but this node. Says for each entry whether every recipient has it, synced.
@@ -190,7 +197,7 @@ fn recipients(view: &View, target: NodeId, token: Token) -> Vec<NodeId> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(crate) mod tests {
     use dynamokv_coordinator::{Fence, ReadPhase, WritePhase};
     use dynamokv_ring::{Member, PartitionRing, Placement};
 
@@ -215,7 +222,8 @@ mod tests {
         Arc::new(PartitionRing::new(8, 2, members).unwrap())
     }
 
-    fn view(writes: WritePhase) -> View {
+    /// In the midst of a change that moves everything from nodes 1 and 2 to nodes 3 and 4.
+    pub(crate) fn view(writes: WritePhase) -> View {
         View {
             me: NodeId(9),
             current: ring(1..=2),

@@ -146,3 +146,22 @@ impl Budget {
         self.left = INTERVAL_BYTES;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dynamokv_coordinator::WritePhase;
+
+    use super::*;
+    use crate::deliver::tests::view;
+
+    #[test]
+    fn what_an_exchange_brings_is_kept_by_those_alone_who_will_not_let_go_of_it() {
+        let keepers = |writes| {
+            let keeps = |id: &u64| takes_writes(&view(writes), NodeId(*id), Token(0));
+            (1..=5).filter(keeps).collect::<Vec<u64>>()
+        };
+        assert_eq!(keepers(WritePhase::Current), [1, 2]);
+        assert_eq!(keepers(WritePhase::Both), [1, 2, 3, 4]);
+        assert_eq!(keepers(WritePhase::Next), [3, 4]);
+    }
+}

@@ -255,7 +255,10 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
             .replica
             .apply(key, value, &request.context, role)?;
         let context = applied.delta.context().clone();
-        let delta = Arc::new(applied.delta);
+        let delta = applied.delta;
+        #[cfg(feature = "planted-bugs")]
+        let delta = dynamokv_storage::planted::sent(delta);
+        let delta = Arc::new(delta);
         let mut seq = applied.seq;
         let mut permit = Some(permit);
         loop {

@@ -8,6 +8,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use dynamokv_ring::NodeId;
+#[cfg(feature = "planted-bugs")]
+use dynamokv_storage::planted::{self, Bug};
 
 use crate::{Answer, AnswerKind, Fallbacks, LocalRole, QuorumMode, WritePlan};
 
@@ -60,6 +62,11 @@ impl Slot {
 
     fn copied(&self) -> bool {
         self.asked.iter().any(|(_, ask)| *ask == Ask::Copied)
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    fn asks(&self, node: NodeId) -> bool {
+        self.asked.iter().any(|(asked, _)| *asked == node)
     }
 
     fn counts(&self, mode: QuorumMode) -> bool {
@@ -276,14 +283,8 @@ impl PutOp {
         if self.responded {
             return;
         }
-        let enough = |counts: &dyn Fn(&Slot) -> bool| {
-            self.sets
-                .iter()
-                .all(|set| set.iter().filter(|at| counts(&self.slots[**at])).count() >= self.quorum)
-        };
-        let reached = enough(&|slot| slot.counts(self.mode));
-        let hopeless = !enough(&|slot| slot.may_still_count(self.mode));
-        if reached || hopeless {
+        let hopeless = !self.enough(|slot| slot.may_still_count(self.mode));
+        if self.reached() || hopeless {
             self.respond();
         }
     }
@@ -293,15 +294,33 @@ impl PutOp {
             return;
         }
         self.responded = true;
-        let applied = self.sets.iter().all(|set| {
-            set.iter()
-                .filter(|at| self.slots[**at].counts(self.mode))
-                .count()
-                >= self.quorum
-        });
+        let applied = self.reached();
         let answers = self.answers();
         self.actions
             .push_back(PutAction::Respond(PutVerdict { applied, answers }));
+    }
+
+    fn reached(&self) -> bool {
+        self.enough(|slot| slot.counts(self.mode))
+    }
+
+    /// Whether W slots of each set satisfy `counts`.
+    fn enough(&self, counts: impl Fn(&Slot) -> bool) -> bool {
+        self.sets.iter().all(|set| {
+            let counted = || {
+                set.iter()
+                    .map(|at| &self.slots[*at])
+                    .filter(|slot| counts(slot))
+            };
+            let copies = counted().count();
+            #[cfg(feature = "planted-bugs")]
+            let copies = if planted::is(Bug::NodeCountedTwice) {
+                copies + counted().filter(|slot| slot.asks(self.me)).count()
+            } else {
+                copies
+            };
+            copies >= self.quorum
+        })
     }
 
     fn answers(&self) -> Vec<Answer> {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use dynamokv_ring::NodeId;
+#[cfg(feature = "planted-bugs")]
+use dynamokv_storage::planted::{self, Bug};
 use dynamokv_storage::{Applied, Batch, ObjectKey, ObjectStore, State, Value, WriteSeq};
 use dynamokv_vclock::CausalContext;
 
@@ -46,6 +48,13 @@ impl<M: Membership, H: HintSink> Replica<M, H> {
         if target.is_none() && !view.stores(view.me, request.key.token()) {
             return Err(Refusal::NotOwner.into());
         }
+        #[cfg(feature = "planted-bugs")]
+        if planted::is(Bug::RepairOverwrites) && request.hint_for == Some(view.me) {
+            let forget = self
+                .store
+                .settle(&request.key, |_, settle| settle.drop_record());
+            forget.map_err(failed)?;
+        }
         let joined = self
             .store
             .join(&request.key, &request.delta, |batch: &mut Batch| {
@@ -54,6 +63,10 @@ impl<M: Membership, H: HintSink> Replica<M, H> {
                 }
             })
             .map_err(failed)?;
+        #[cfg(feature = "planted-bugs")]
+        if planted::is(Bug::FallbackNotDurable) && target.is_some() {
+            return Ok(());
+        }
         let synced = if target.is_some() {
             self.store.synced(joined.seq).await
         } else {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use dynamokv_coordinator::{Config, Error, Options, QuorumMode};
 use dynamokv_ring::{NodeId, PartitionRing, Placement};
+use dynamokv_storage::{Engine, Family, FaultEngine, SyncMode};
 use dynamokv_vclock::CausalContext;
 use support::{Cluster, Fault, get, key, put};
 use tokio::time::Instant;
@@ -283,6 +284,33 @@ async fn a_coordinator_with_a_stale_ring_is_refused() {
         .await
         .unwrap_err();
     assert!(error.to_string().contains("stale"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_sync_of_a_marker_does_not_outlast_the_deadline() {
+    // Nothing is ever synced here.
+    let disk = |_| -> Arc<dyn Engine> { Arc::new(FaultEngine::new(Family::CLUSTER)) };
+    let cluster = Cluster::on(disk, 5, &Config::default(), SyncMode::Manual);
+    let owners = cluster.ring.owners(key("k").token()).to_vec();
+    cluster.believe_down(&owners);
+    let through = (1..=5)
+        .map(NodeId)
+        .find(|node| !owners.contains(node))
+        .unwrap();
+    let start = Instant::now();
+    let coordinator = cluster.coordinator(through);
+    let error = coordinator.put(put("k", "v", &nothing_seen())).await;
+    assert!(matches!(error, Err(Error::Unknown { needed: 2, .. })));
+    let timeout = Config::default().timeout;
+    assert!(start.elapsed() <= timeout, "{:?}", start.elapsed());
+    let marked = owners
+        .iter()
+        .filter(|target| cluster.holds_for(through, "k", **target));
+    assert_eq!(
+        marked.count(),
+        2,
+        "it stands in for one, and keeps a marker where nobody else can"
+    );
 }
 
 #[tokio::test(start_paused = true)]

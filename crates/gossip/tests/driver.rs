@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 struct Network {
     nodes: Arc<Mutex<BTreeMap<String, GossipHandle>>>,
     panics: Arc<Mutex<bool>>,
+    exchanges: Arc<Mutex<u64>>,
 }
 
 impl GossipTransport for Network {
@@ -29,7 +30,10 @@ impl GossipTransport for Network {
         to_address: &str,
         message: Message,
     ) -> Result<Option<Message>, TransportError> {
-        sleep(Duration::from_millis(2)).await;
+        *self.exchanges.lock() += 1;
+        // Some are nearer than others.
+        let distance = to_address.bytes().map(u64::from).sum::<u64>() % 7;
+        sleep(Duration::from_millis(1 + distance)).await;
         assert!(!*self.panics.lock(), "a bug in the transport");
         let to = self.nodes.lock().get(to_address).cloned();
         let to = to.ok_or_else(|| TransportError::Unreachable {
@@ -97,6 +101,28 @@ async fn nodes_find_each_other_and_a_kick_spreads_news_at_network_speed() {
     );
     assert_eq!(events.recv().await, Ok(Event::StateChanged(NodeId(1))));
     assert!(version.has_changed().unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn kicks_that_overlap_end_in_silence() {
+    let network = Network::default();
+    let nodes = network.start_all(6);
+    until(20 * SECOND, || {
+        nodes.iter().all(|(node, _)| live(node) == 6)
+    })
+    .await;
+    let before = *network.exchanges.lock();
+    for _ in 0..5 {
+        nodes[0].0.kick();
+        sleep(Duration::from_millis(1)).await;
+    }
+    sleep(SECOND).await;
+    let exchanges = *network.exchanges.lock() - before;
+    // Five kicks, each to five others and once again to those that were busy, two messages each; and a round or two.
+    assert!(
+        exchanges < 150,
+        "{exchanges} messages: kicks lead to further kicks"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -50,7 +50,7 @@ impl Plug {
     }
 
     /// Syncs what was written, each time when `time` has passed, until nothing is left; never completes.
-    pub async fn sync(&self, store: &ObjectStore, mut time: impl FnMut() -> Duration) {
+    pub async fn keep_synced(&self, store: &ObjectStore, mut time: impl FnMut() -> Duration) {
         loop {
             self.written().await;
             while self.disk.unsynced() > 0 {

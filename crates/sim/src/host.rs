@@ -28,8 +28,10 @@ pub struct Host {
     clock_skew_ms: Arc<AtomicI64>,
     /// An older copy of the disk.
     backup: Option<FaultEngine>,
-    /// Whether the node has been told to stop for good, with what it said.
+    /// What the node said when it had to stop by itself.
     ended: Option<String>,
+    /// Whether it is being stopped cleanly.
+    stopping: bool,
 }
 
 struct Running {
@@ -66,6 +68,7 @@ impl Host {
             clock_skew_ms: Arc::default(),
             backup: None,
             ended: None,
+            stopping: false,
         }
     }
 
@@ -117,7 +120,7 @@ impl Host {
 
     /// Notes that the node must stop.
     pub fn note_ended(&mut self, start: (u64, u64), reason: String) {
-        if start == self.start_number() {
+        if start == self.start_number() && !self.stopping {
             self.ended = Some(reason);
         }
     }
@@ -162,6 +165,7 @@ impl Host {
     pub fn start(&mut self, world: &Arc<World>, place: usize) -> Result<(), String> {
         self.starts += 1;
         self.ended = None;
+        self.stopping = false;
         let random_seed = world.draw_seed();
         let plug = Arc::new(Plug::new(self.disk.clone()));
         let clock = Arc::clone(world);
@@ -180,7 +184,7 @@ impl Host {
         let mut tasks = JoinSet::new();
         let (clock, syncing) = (Arc::clone(world), Arc::clone(&plug));
         let store = Arc::clone(parts.store());
-        tasks.spawn(async move { syncing.sync(&store, || clock.sync_time(place)).await });
+        tasks.spawn(async move { syncing.keep_synced(&store, || clock.sync_time(place)).await });
         tasks.spawn(watch_end(
             Arc::clone(world),
             place,
@@ -221,6 +225,16 @@ impl Host {
         self.disk.unsynced()
     }
 
+    /// Whether the node is being stopped cleanly.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping && self.running.is_some()
+    }
+
+    /// A clean stop begins.
+    pub fn begin_stop(&mut self) {
+        self.stopping = true;
+    }
+
     /// Takes no more requests, in view of a clean stop.
     pub fn close_door(&mut self) {
         if let Some(running) = &mut self.running {
@@ -257,6 +271,7 @@ pub(crate) fn config(plan: &Plan, place: usize) -> NodeConfig {
     config.partitions = plan.partitions;
     config.replicas = plan.replicas;
     config.gossip_interval_ms = GOSSIP_INTERVAL_MS;
+    config.exchange_interval_ms = EXCHANGE_INTERVAL_MS;
     config.bootstrap = place == 0;
     if place != 0 {
         config.seeds = vec![address(0, 0)];
@@ -309,5 +324,6 @@ pub(crate) fn place_of(address: &str) -> Option<(usize, u64)> {
 
 const FIRST_PORT: u64 = 7_000;
 const GOSSIP_INTERVAL_MS: u64 = 200;
+const EXCHANGE_INTERVAL_MS: u64 = 500;
 /// The wall clocks' time when a run begins, in milliseconds since the Unix epoch.
 const EPOCH_MS: i64 = 1_700_000_000_000;

@@ -6,6 +6,8 @@
 //! everything must come to [rest]. What clients were told stands in the [history]; the [invariants] look at it and at
 //! how the cluster stands in the [end].
 //!
+//! That is the fast path, for most seeds. The full path, for fewer, has gRPC between the nodes and from the clients: [wire].
+//!
 //! ```
 //! use dynamokv_sim::{Plan, run};
 //!

@@ -76,6 +76,14 @@ impl Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    // What the nodes log, for who asks for it by RUST_LOG; without times, for theirs are virtual.
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(
+            std::env::var("RUST_LOG").unwrap_or_else(|_| "off".to_owned()),
+        ))
+        .without_time()
+        .with_writer(std::io::stderr)
+        .init();
     if options.seeds == 1 && options.seconds.is_none() {
         return one(&options);
     }

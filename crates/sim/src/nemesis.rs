@@ -123,7 +123,10 @@ impl Nemesis {
             }
         }
         self.replace().await;
-        self.replacing.is_some() || self.world.running().len() < self.world.places()
+        let stopping = |place: usize| self.world.host(place, |host| host.is_stopping());
+        self.replacing.is_some()
+            || self.world.running().len() < self.world.places()
+            || (0..self.world.places()).any(stopping)
     }
 
     async fn make(&mut self, fault: Fault) {
@@ -166,7 +169,7 @@ impl Nemesis {
                     }
                 });
             }
-            Fault::Restart => self.world.stop(place).await,
+            Fault::Restart => self.world.stop(place),
             Fault::FailingDisk => {
                 let point = FAULT_POINTS[self.dice.index(FAULT_POINTS.len())];
                 let times = self.dice.within(1, 5) as u32;

@@ -3,8 +3,11 @@
 //!
 //! It runs what the fast path replaces: tonic, hyper and h2 on both sides, the reading and writing of messages, deadlines that
 //! travel in headers, connections that break and are made again. Each node is a host of its own with a disk that outlives
-//! it. What a run does is up to its seed alone, as on the fast path, as long as it makes none but its faults: the others of a
-//! plan are left out.
+//! it. Faults of the plan that cannot be made here are left out.
+//!
+//! A seed repeats, but for what these libraries take from the machine: the `date` header of each reply is the real time of day
+//! (it shows in no event), and h2 remembers the streams that it reset for one real second (in a run that is so slow that a
+//! message for such a stream comes later, it is answered by one segment more).
 
 mod cell;
 mod grpc;

@@ -112,20 +112,27 @@ impl World {
         }
     }
 
-    /// Stops the node at a place cleanly, and leaves its disk to the next one.
-    pub async fn stop(&self, place: usize) {
-        let (start, parts) = self.host(place, |host| (host.start_number(), host.parts().cloned()));
+    /// Begins to stop the node at a place cleanly; its disk is left to the next one.
+    pub fn stop(self: &Arc<Self>, place: usize) {
+        let (start, parts) = self.host(place, |host| {
+            host.begin_stop();
+            (host.start_number(), host.parts().cloned())
+        });
         let Some(parts) = parts else { return };
         self.note(Place::Node(place), format_args!("stops"));
-        parts.say_goodbye().await;
-        self.host(place, Host::close_door);
-        let closed = parts.close().await;
-        drop(parts);
-        self.note(Place::Node(place), format_args!("stopped: {closed:?}"));
-        self.host(place, |host| {
-            if host.start_number() == start {
-                host.crash(Crash::Process);
-            }
+        let world = Arc::clone(self);
+        tokio::spawn(async move {
+            parts.say_goodbye().await;
+            world.host(place, Host::close_door);
+            let closed = parts.close().await;
+            drop(parts);
+            world.host(place, |host| {
+                // It may have crashed meanwhile.
+                if host.start_number() == start && host.is_stopping() {
+                    host.crash(Crash::Process);
+                }
+            });
+            world.note(Place::Node(place), format_args!("stopped: {closed:?}"));
         });
     }
 

@@ -7,6 +7,8 @@ mod error;
 mod hash;
 mod key;
 mod name;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 mod raw;
 mod record;
 mod store;

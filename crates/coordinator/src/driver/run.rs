@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use dynamokv_ring::NodeId;
+#[cfg(feature = "planted-bugs")]
+use dynamokv_storage::planted::{self, Bug};
 use dynamokv_storage::{ObjectKey, State, WriteSeq};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -46,8 +48,13 @@ pub(super) async fn run_put<M: Membership, T: ReplicaTransport, H: HintSink>(
     let hinted = matches!(plan.local, crate::LocalRole::HoldsFor(_));
     let mut op = PutOp::new(plan);
     let mut calls: Calls<()> = FuturesUnordered::new();
+    let mut markers: Calls<()> = FuturesUnordered::new();
     let store = Arc::clone(shared.replica.store());
     calls.push(Box::pin(async move {
+        #[cfg(feature = "planted-bugs")]
+        if planted::is(Bug::FallbackNotDurable) && hinted {
+            return (me, Ok(()));
+        }
         let synced = if hinted {
             store.synced(run.seq).await
         } else {
@@ -76,13 +83,7 @@ pub(super) async fn run_put<M: Membership, T: ReplicaTransport, H: HintSink>(
                     calls.push(write_call(Arc::clone(&shared), to, request, deadline));
                 }
                 PutAction::KeepMarker { target } => {
-                    if let Err(error) = shared
-                        .replica
-                        .keep_marker(&run.key, &run.delta, target)
-                        .await
-                    {
-                        tracing::error!(%target, %error, "a marker could not be kept");
-                    }
+                    markers.push(marker_call(Arc::clone(&shared), &run, target));
                 }
                 PutAction::Respond(verdict) => {
                     if let Some(respond) = respond.take() {
@@ -97,12 +98,18 @@ pub(super) async fn run_put<M: Membership, T: ReplicaTransport, H: HintSink>(
                 }
             }
         }
-        if op.is_finished() {
+        let now = Instant::now();
+        if op.is_finished() && (markers.is_empty() || now >= deadline) {
             break;
         }
         let timer = slow.unwrap_or(deadline).min(deadline);
         tokio::select! {
             biased;
+            Some((target, kept)) = markers.next() => {
+                if let Err(error) = kept {
+                    tracing::error!(%target, %error, "a marker could not be kept");
+                }
+            }
             Some((node, result)) = calls.next() => {
                 note(&shared, me, node, &result, &mut refused_by);
                 op.on_reply(node, result.map_err(|error| error.to_string()));
@@ -219,6 +226,12 @@ async fn repair<M: Membership, T: ReplicaTransport, H: HintSink>(
             delta,
             hint_for: None,
         };
+        // The mark by which the replica knows a repair.
+        #[cfg(feature = "planted-bugs")]
+        let request = ReplicaWrite {
+            hint_for: planted::is(Bug::RepairOverwrites).then_some(to),
+            ..request
+        };
         let result = if to == shared.membership.view().me {
             shared.replica.write(request).await
         } else {
@@ -229,6 +242,19 @@ async fn repair<M: Membership, T: ReplicaTransport, H: HintSink>(
         };
         tracing::debug!(%to, ok = result.is_ok(), "read repair");
     }
+}
+
+/// Writes the marker at once; completes when it is synced. Nobody waits for it: it counts for nothing.
+fn marker_call<M: Membership, T: ReplicaTransport, H: HintSink>(
+    shared: Arc<Shared<M, T, H>>,
+    run: &PutRun,
+    target: NodeId,
+) -> BoxFuture<'static, (NodeId, Result<(), ReplicaError>)> {
+    let (key, delta) = (run.key.clone(), Arc::clone(&run.delta));
+    Box::pin(async move {
+        let kept = shared.replica.keep_marker(&key, &delta, target).await;
+        (target, kept)
+    })
 }
 
 fn write_call<M: Membership, T: ReplicaTransport, H: HintSink>(

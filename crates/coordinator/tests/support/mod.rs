@@ -1,6 +1,6 @@
 //! A cluster in one process: real coordinators, replicas and stores, a transport that calls them directly
 //! and can be told to cut, stall or lose.
-#![allow(unreachable_pub)] // Shared by tests, each of which is a crate of its own.
+#![allow(unreachable_pub, dead_code)] // Shared by tests, each of which is a crate of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use dynamokv_coordinator::{
 };
 use dynamokv_ring::{Member, NodeId, PartitionRing, Placement, Zone};
 use dynamokv_storage::{
-    Batch, Durability, Family, MemoryEngine, ObjectKey, ObjectStore, StoreOptions,
+    Batch, Durability, Engine, Family, MemoryEngine, ObjectKey, ObjectStore, StoreOptions, SyncMode,
 };
 use dynamokv_vclock::CausalContext;
 use parking_lot::Mutex;
@@ -126,7 +126,19 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// Nodes in memory that sync by themselves.
     pub fn new(nodes: u64, config: &Config) -> Self {
+        let memory = |_| -> Arc<dyn Engine> { Arc::new(MemoryEngine::new(Family::CLUSTER)) };
+        Self::on(memory, nodes, config, SyncMode::Thread)
+    }
+
+    /// Nodes on the given disks.
+    pub fn on(
+        disk_of: impl Fn(NodeId) -> Arc<dyn Engine>,
+        nodes: u64,
+        config: &Config,
+        sync_mode: SyncMode,
+    ) -> Self {
         let members = (1..=nodes).map(|id| Member {
             id: NodeId(id),
             weight: 100.try_into().unwrap(),
@@ -159,12 +171,12 @@ impl Cluster {
                 me,
                 view: Mutex::new(Arc::new(view)),
             });
-            let engine = MemoryEngine::new([Family::OBJECTS, Family::META, Family::HINTS]);
             let options = StoreOptions {
                 durability: Durability::Sync,
+                sync_mode,
                 ..StoreOptions::new(me.0, me.0)
             };
-            let store = ObjectStore::open(Arc::new(engine), options).unwrap();
+            let store = ObjectStore::open(disk_of(me), options).unwrap();
             let replica = Arc::new(Replica::new(store, Arc::clone(&seat), Arc::new(Markers)));
             let coordinator = Coordinator::new(
                 config.clone(),

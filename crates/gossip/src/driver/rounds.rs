@@ -17,8 +17,8 @@ pub(super) struct Rounds<T> {
     exchanges: JoinSet<()>,
     /// Where the running exchanges go.
     busy: BTreeMap<Id, (String, Option<NodeId>)>,
-    /// Busy ones that a kick passed over.
-    passed_over: BTreeSet<String>,
+    /// Busy ones that a kick passed over: each is contacted once more when its exchange has ended.
+    passed_over: BTreeSet<NodeId>,
 }
 
 impl<T: GossipTransport> Rounds<T> {
@@ -47,26 +47,35 @@ impl<T: GossipTransport> Rounds<T> {
                     next_round = Instant::now() + self.handle.next_interval();
                     self.begin(Gossip::tick);
                 }
-                () = self.handle.kicked() => self.begin(Gossip::spread),
+                () = self.handle.kicked() => {
+                    let busy = self.begin(Gossip::spread);
+                    self.passed_over.extend(busy);
+                }
             }
         }
         self.say_goodbye().await;
         self.handle.set_stopped();
     }
 
-    fn begin(&mut self, choose: impl FnOnce(&mut Gossip, std::time::Instant) -> Vec<Outgoing>) {
+    /// Begins the exchanges that are chosen; gives the nodes that were busy with an earlier one.
+    fn begin(
+        &mut self,
+        choose: impl FnOnce(&mut Gossip, std::time::Instant) -> Vec<Outgoing>,
+    ) -> Vec<NodeId> {
         let now = now();
+        let mut passed_over = Vec::new();
         for outgoing in self.handle.with(|gossip| choose(gossip, now)) {
             let to = outgoing.to.clone();
+            let to_node = outgoing.to_node;
             if self.busy.values().any(|(busy, _)| *busy == to) {
-                self.passed_over.insert(to);
+                passed_over.extend(to_node);
                 continue;
             }
-            let to_node = outgoing.to_node;
             let exchange = exchange(self.handle.clone(), self.transport.clone(), outgoing);
             let id = self.exchanges.spawn(exchange).id();
             self.busy.insert(id, (to, to_node));
         }
+        passed_over
     }
 
     fn ended(&mut self, ended: Result<Id, tokio::task::JoinError>) {
@@ -81,8 +90,8 @@ impl<T: GossipTransport> Rounds<T> {
             tracing::error!(to, %panicked, "the gossip transport panicked");
             failed(&self.handle, to_node);
         }
-        if self.passed_over.remove(&to) {
-            self.handle.kick();
+        if let Some(node) = to_node.filter(|node| self.passed_over.remove(node)) {
+            self.begin(|gossip, now| gossip.contact(now, node).into_iter().collect());
         }
     }
 

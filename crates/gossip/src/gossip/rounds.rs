@@ -66,6 +66,15 @@ impl Gossip {
             .collect()
     }
 
+    /// An exchange with one node, because it may have missed what a kick was for.
+    pub fn contact(&mut self, now: Instant, id: NodeId) -> Option<Outgoing> {
+        self.advance(now);
+        if self.expelled {
+            return None;
+        }
+        self.syn_to(id)
+    }
+
     /// The time to the next round: the interval, give or take a tenth, so that rounds of different nodes do not fall
     /// into step.
     pub fn next_interval(&mut self) -> Duration {

@@ -43,10 +43,10 @@ fn has_origin(
     body: Option<&Bytes>,
     moment: Moment,
 ) -> Result<(), String> {
-    if let Some(owner) = view.acknowledged_as(&dot) {
-        if owner.write.body.as_ref() != body {
-            return Err(format!("{dot} stands for {owner}"));
-        }
+    if let Some(owner) = view.acknowledged_as(&dot)
+        && owner.write.body.as_ref() != body
+    {
+        return Err(format!("{dot} stands for {owner}"));
     }
     let begun = |invoked: Moment| invoked <= moment;
     let written = match body {

@@ -5,7 +5,7 @@
 //! record is damaged.
 
 use dynamokv::ring::NodeId;
-use dynamokv::storage::{ObjectKey, State, StateHash};
+use dynamokv::storage::{State, StateHash};
 
 use super::view::View;
 use super::{Violation, story};
@@ -83,8 +83,7 @@ fn equal(key: Key, one: Option<&State>, other: Option<&State>) -> bool {
 }
 
 fn hash(key: Key, state: &State) -> Option<StateHash> {
-    let key = ObjectKey::new("default", key.bytes()).ok()?;
-    Some(StateHash::of(&key, state))
+    Some(StateHash::of(&key.object_key().ok()?, state))
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ impl Cell {
     pub(super) async fn live(self: Arc<Self>) -> turmoil::Result {
         match self.start().await {
             Ok((node, plug)) => {
-                let syncing = plug.sync(node.parts().store(), || self.sync_time());
+                let syncing = plug.keep_synced(node.parts().store(), || self.sync_time());
                 tokio::select! {
                     biased;
                     () = plug.power_lost() => self.note_end(&"its power went"),

@@ -89,3 +89,20 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// How long a client waits for a reply.
 const PATIENCE: Duration = Duration::from_secs(4);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_node_said_is_its_word() {
+        let said = unanswered(Status::unavailable("not applied"));
+        assert!(matches!(said, Unanswered::Status(status) if status.message() == "not applied"));
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let never = Status::from_error(Box::new(ConnectError(Box::new(refused))));
+        assert!(matches!(unanswered(never), Unanswered::NotSent));
+        let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let broken = Status::from_error(Box::new(reset));
+        assert!(matches!(unanswered(broken), Unanswered::Silence));
+    }
+}

@@ -9,6 +9,8 @@ use super::ObjectStore;
 use crate::engine::{Batch, Family};
 use crate::hash::StateHash;
 use crate::key::ObjectKey;
+#[cfg(feature = "planted-bugs")]
+use crate::planted::{self, Bug};
 use crate::record::{self, Stamped};
 use crate::sync::WriteSeq;
 use crate::value::{State, Value};
@@ -98,6 +100,12 @@ impl ObjectStore {
         client: &CausalContext,
         markers: impl FnOnce(&mut Batch),
     ) -> Result<Applied> {
+        #[cfg(feature = "planted-bugs")]
+        let client = if planted::is(Bug::ContextIgnored) {
+            &CausalContext::new()
+        } else {
+            client
+        };
         self.check_value(&value)?;
         let engine_key = key.encode();
         let _lock = self.lock_for_dot(key)?;
@@ -105,6 +113,8 @@ impl ObjectStore {
         self.check_siblings(key, &stored.state, client)?;
 
         let before = stored.state.context();
+        #[cfg(feature = "planted-bugs")]
+        let mut lowest = (0..).map(dynamokv_vclock::Epoch);
         let (dot, position) = issue(
             self.options.node,
             self.valid(stored.position),
@@ -112,6 +122,10 @@ impl ObjectStore {
             client,
             || {
                 self.meters.count_epoch();
+                #[cfg(feature = "planted-bugs")]
+                if planted::is(Bug::EpochReused) {
+                    return lowest.next().ok_or(Error::EpochsExhausted);
+                }
                 self.epochs.draw(&self.sync)
             },
         )?;
@@ -243,6 +257,10 @@ impl ObjectStore {
     }
 
     fn valid(&self, position: Option<Stamped>) -> Option<Position> {
+        #[cfg(feature = "planted-bugs")]
+        if planted::is(Bug::EpochReused) {
+            return position.map(|stamped| stamped.position);
+        }
         let incarnation = self.incarnation.load(Ordering::Acquire);
         position
             .filter(|stamped| stamped.incarnation == incarnation)
