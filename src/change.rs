@@ -44,7 +44,7 @@ impl<T: Transport> Walker<T> {
         let mut changes = self.core.cluster.changes();
         let mut swept = self.core.cluster.last_swept();
         loop {
-            changes.mark_unchanged();
+            changes.mark_seen();
             match self.advance().await {
                 Err(error) => return error,
                 Ok(true) => continue,
@@ -52,9 +52,8 @@ impl<T: Transport> Walker<T> {
             }
             tokio::select! {
                 biased;
-                Ok(()) = changes.changed() => {}
+                () = changes.changed() => {}
                 Ok(()) = swept.changed() => {}
-                else => return Error::Stopped,
             }
         }
     }
@@ -198,10 +197,9 @@ impl<T: Transport> Walker<T> {
         let mut changes = self.core.cluster.changes();
         let superseded = async {
             let open = || self.with_gossip(|gossip| gossip.facts().and_then(ClusterFacts::open_id));
-            while open() == Some(step.change)
-                && self.gone() == gone
-                && changes.changed().await.is_ok()
-            {}
+            while open() == Some(step.change) && self.gone() == gone {
+                changes.changed().await;
+            }
         };
         tokio::select! {
             biased;

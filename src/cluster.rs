@@ -13,6 +13,8 @@ use dynamokv_ring::{NodeId, PartitionRing, Placement};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::changes::{Changes, Follower};
+
 /// How often a node that waits for news asks for them again.
 const CATCH_UP_EVERY: Duration = Duration::from_millis(50);
 
@@ -22,7 +24,7 @@ pub(crate) struct Cluster {
     gossip: GossipHandle,
     view: ArcSwap<View>,
     acting: Mutex<Acting>,
-    changes: watch::Sender<u64>,
+    changes: Arc<Changes>,
     swept: watch::Sender<Option<u64>>,
 }
 
@@ -81,7 +83,7 @@ impl Cluster {
             gossip,
             view: ArcSwap::from_pointee(view),
             acting: Mutex::new(acting),
-            changes: watch::Sender::new(0),
+            changes: Arc::default(),
             swept: watch::Sender::new(None),
         })
     }
@@ -91,8 +93,8 @@ impl Cluster {
     }
 
     /// Rings whenever the view was replaced.
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+    pub(crate) fn changes(&self) -> Follower {
+        self.changes.follow()
     }
 
     pub(crate) fn fence(&self) -> Fence {
@@ -125,7 +127,7 @@ impl Cluster {
         let phase = view.phase;
         self.view.store(Arc::new(view));
         drop(acting);
-        self.changes.send_modify(|version| *version += 1);
+        self.changes.announce();
         phase
     }
 

@@ -49,7 +49,7 @@ pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>) {
                     }
                 }
             }
-            Ok(()) = changes.changed() => {}
+            () = changes.changed() => {}
             () = core.hints.marked() => {}
             () = sleep_until(wakeup) => {}
         }

@@ -96,3 +96,12 @@ pub enum Error {
     #[error("the node is stopping")]
     Stopped,
 }
+
+impl Error {
+    pub(crate) fn listen(address: &str, reason: std::io::Error) -> Self {
+        Self::Listen {
+            address: address.to_owned(),
+            reason,
+        }
+    }
+}

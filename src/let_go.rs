@@ -38,9 +38,7 @@ pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>) {
                 }
             }
         }
-        if changes.changed().await.is_err() {
-            return;
-        }
+        changes.changed().await;
     }
 }
 

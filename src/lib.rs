@@ -3,6 +3,7 @@
 #![deny(missing_docs)]
 
 mod change;
+mod changes;
 mod cluster;
 mod config;
 mod core;
@@ -12,6 +13,7 @@ mod error;
 mod exchange;
 mod hints;
 mod let_go;
+mod network;
 mod node;
 mod opening;
 mod parts;
@@ -32,6 +34,7 @@ pub use dynamokv_vclock as vclock;
 
 pub use config::{ConfigError, DurabilityMode, EngineKind, NodeConfig};
 pub use error::Error;
+pub use network::Network;
 pub use node::{Node, NodeBuilder};
 pub use parts::{Addresses, Parts, Surroundings};
 pub use service::Service;

@@ -3,20 +3,23 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use dynamokv_coordinator::WallClock;
 use dynamokv_ring::NodeId;
-use dynamokv_rpc::{Peers, PeersConfig};
+use dynamokv_rpc::{Listener, Peers, PeersConfig};
 use dynamokv_storage::{Engine, SyncMode};
 use tokio::net::TcpListener;
 
-use crate::parts::{Parts, Surroundings};
+use crate::parts::{Addresses, Parts, Surroundings};
 use crate::service::Server;
-use crate::{Error, NodeConfig, engine};
+use crate::{Error, Network, NodeConfig, engine};
 
 /// Starts a [`Node`].
 pub struct NodeBuilder {
     config: NodeConfig,
     engine: Option<Arc<dyn Engine>>,
+    sync_mode: SyncMode,
     random_seed: u64,
+    wall_clock: WallClock,
 }
 
 impl NodeBuilder {
@@ -25,7 +28,9 @@ impl NodeBuilder {
         Self {
             config,
             engine: None,
+            sync_mode: SyncMode::Thread,
             random_seed: random_seed(),
+            wall_clock: Arc::new(wall_clock_ms),
         }
     }
 
@@ -37,10 +42,24 @@ impl NodeBuilder {
         self
     }
 
+    /// Who runs the syncs: a thread of the node's own, unless this says otherwise.
+    #[must_use]
+    pub fn sync_mode(mut self, mode: SyncMode) -> Self {
+        self.sync_mode = mode;
+        self
+    }
+
     /// Draws all randomness from this seed instead of the operating system's. It must differ from start to start.
     #[must_use]
     pub fn random_seed(mut self, seed: u64) -> Self {
         self.random_seed = seed;
+        self
+    }
+
+    /// Takes the time of day from `clock` instead of the machine's.
+    #[must_use]
+    pub fn wall_clock(mut self, clock: WallClock) -> Self {
+        self.wall_clock = clock;
         self
     }
 
@@ -49,34 +68,49 @@ impl NodeBuilder {
     /// # Errors
     /// Whatever keeps the node from starting; nothing runs then.
     pub async fn start(self) -> Result<Node, Error> {
-        let Self {
-            config,
-            engine,
-            random_seed,
-        } = self;
-        config.validate()?;
-        let engine = match engine {
-            Some(engine) => engine,
-            None => engine::open(&config)?,
-        };
-        let listener = listen(&config.listen).await?;
-        let local = listener.local_addr().map_err(|reason| Error::Listen {
-            address: config.listen.clone(),
-            reason,
-        })?;
-        let address = config
-            .advertise
-            .clone()
-            .unwrap_or_else(|| local.to_string());
+        let engine = self.open_engine()?;
+        let (listener, local) = listen(&self.config.listen).await?;
+        let connect = |book| Peers::new(Arc::new(book), PeersConfig::default());
+        self.serve(engine, listener, local, connect)
+    }
 
+    /// As [`start`](Self::start), but over a network of the caller's; the configuration must name the port.
+    ///
+    /// # Errors
+    /// As those of [`start`](Self::start).
+    pub async fn start_over(self, network: impl Network) -> Result<Node, Error> {
+        let engine = self.open_engine()?;
+        let local = self.config.listen.clone();
+        let listening = network.listen(&local).await;
+        let listener = listening.map_err(|reason| Error::listen(&local, reason))?;
+        let connect = |book| Peers::over(Arc::new(book), PeersConfig::default(), network);
+        self.serve(engine, listener, local, connect)
+    }
+
+    fn open_engine(&self) -> Result<Arc<dyn Engine>, Error> {
+        self.config.validate()?;
+        match &self.engine {
+            Some(engine) => Ok(Arc::clone(engine)),
+            None => engine::open(&self.config),
+        }
+    }
+
+    fn serve(
+        self,
+        engine: Arc<dyn Engine>,
+        listener: impl Listener,
+        local: String,
+        connect: impl FnOnce(Addresses) -> Peers,
+    ) -> Result<Node, Error> {
+        let config = self.config;
+        let address = config.advertise.clone().unwrap_or(local);
         let around = Surroundings {
             engine,
-            sync_mode: SyncMode::Thread,
-            random_seed,
-            wall_clock: Arc::new(wall_clock_ms),
+            sync_mode: self.sync_mode,
+            random_seed: self.random_seed,
+            wall_clock: self.wall_clock,
             address: address.clone(),
         };
-        let connect = |book| Peers::new(Arc::new(book), PeersConfig::default());
         let parts = Parts::start(&config, around, connect)?;
         let server = parts.service().serve(listener);
         let engine = parts.store().engine().name();
@@ -112,6 +146,11 @@ impl Node {
         &self.address
     }
 
+    /// What it is made of.
+    pub fn parts(&self) -> &Parts<Peers> {
+        &self.parts
+    }
+
     /// Completes when the node must stop by itself: it left as it was asked to ([`Error::Left`]), was removed, or
     /// cannot go on. The caller then calls [`shutdown`](Self::shutdown).
     pub async fn ended(&self) -> Arc<Error> {
@@ -138,13 +177,14 @@ impl Node {
     }
 }
 
-pub(crate) async fn listen(address: &str) -> Result<TcpListener, Error> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|reason| Error::Listen {
-            address: address.to_owned(),
-            reason,
-        })
+/// Listens, and says at which address.
+pub(crate) async fn listen(address: &str) -> Result<(TcpListener, String), Error> {
+    let bound = async {
+        let listener = TcpListener::bind(address).await?;
+        let local = listener.local_addr()?.to_string();
+        Ok((listener, local))
+    };
+    bound.await.map_err(|reason| Error::listen(address, reason))
 }
 
 fn wall_clock_ms() -> u64 {

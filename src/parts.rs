@@ -192,9 +192,7 @@ impl<T: Transport> Parts<T> {
                 if view.current.contains(view.me) && view.next.is_none() {
                     return;
                 }
-                if changes.changed().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
+                changes.changed().await;
             }
         };
         tokio::time::timeout(within, settled).await.is_ok()

@@ -21,11 +21,7 @@ impl Standalone {
     /// Whatever keeps it from starting; nothing runs then.
     pub async fn start(config: NodeConfig) -> Result<Self, Error> {
         config.validate()?;
-        let listener = node::listen(&config.listen).await?;
-        let local = listener.local_addr().map_err(|reason| Error::Listen {
-            address: config.listen.clone(),
-            reason,
-        })?;
+        let (listener, address) = node::listen(&config.listen).await?;
         let options = RawOptions {
             durability: engine::durability(&config),
             ..RawOptions::default()
@@ -39,11 +35,8 @@ impl Standalone {
         let builder = builder.raw(store);
         let health = builder.health();
         let server = Server::spawn(builder, listener, async move { health.set_ready(true) });
-        tracing::info!(address = %local, engine, "listening, standalone");
-        Ok(Self {
-            address: local.to_string(),
-            server,
-        })
+        tracing::info!(%address, engine, "listening, standalone");
+        Ok(Self { address, server })
     }
 
     /// Where it is reached.

@@ -5,14 +5,13 @@ mod kv;
 mod peer;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use dynamokv_coordinator::Membership;
 use dynamokv_handoff::Progress;
-use dynamokv_rpc::{Health, ServerBuilder, ServerConfig};
-use tokio::net::TcpListener;
+use dynamokv_rpc::{Health, Listener, ServerBuilder, ServerConfig};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::NodeConfig;
 use crate::core::Core;
@@ -44,7 +43,7 @@ impl<T: Transport> Service<T> {
     }
 
     /// Serves everything behind one listener; healthy once the node is a member.
-    pub(crate) fn serve(self: Arc<Self>, listener: TcpListener) -> Server {
+    pub(crate) fn serve(self: Arc<Self>, listener: impl Listener) -> Server {
         let builder = ServerBuilder::new(ServerConfig {
             client_requests_max: self.config.in_flight_max,
             ..ServerConfig::default()
@@ -63,9 +62,7 @@ async fn follow_membership<T: Transport>(service: Arc<Service<T>>, health: Healt
     let mut changes = cluster.changes();
     loop {
         health.set_ready(cluster.view().has_member(service.core.me));
-        if changes.changed().await.is_err() {
-            return;
-        }
+        changes.changed().await;
     }
 }
 
@@ -78,7 +75,7 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn spawn(
         builder: ServerBuilder,
-        listener: TcpListener,
+        listener: impl Listener,
         readiness: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
         let (stop, stopped) = oneshot::channel();

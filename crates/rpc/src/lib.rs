@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod connection;
 mod convert;
 mod deadline;
 mod error;
@@ -12,6 +13,7 @@ mod service;
 mod shown;
 mod status;
 
+pub use connection::{Connection, Connector, Listener, channel_over};
 pub use convert::{decode_facts, encode_facts};
 pub use error::{Error, Result};
 pub use peers::{AddressBook, Peers, PeersConfig};

@@ -1,10 +1,19 @@
 //! A node's disk as one life of the node sees it: tells when there is something to sync, and may lose power in the middle of
 //! a write.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use bytes::Bytes;
-use dynamokv::storage::{Batch, Engine, Error, Family, FaultEngine, Result, Snapshot};
+use dynamokv::storage::{
+    Batch, Engine, Error, Failing, Family, FaultEngine, FaultPoint, ObjectStore, Result, Snapshot,
+    State,
+};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+use crate::dice::Dice;
+use crate::history::Key;
 
 /// The connection of a running node to its disk.
 pub struct Plug {
@@ -41,6 +50,17 @@ impl Plug {
     /// Completes when something was written since the last call.
     pub async fn written(&self) {
         self.written.notified().await;
+    }
+
+    /// Syncs what was written, each time when `time` has passed, until nothing is left; never completes.
+    pub async fn keep_synced(&self, store: &ObjectStore, mut time: impl FnMut() -> Duration) {
+        loop {
+            self.written().await;
+            while self.disk.unsynced() > 0 {
+                tokio::time::sleep(time()).await;
+                store.run_pending_syncs();
+            }
+        }
     }
 
     /// The power goes in the middle of a write to come; `logged` says whether its batch reaches the log.
@@ -114,11 +134,47 @@ impl Engine for Plug {
     }
 }
 
+/// Where a disk may fail.
+pub const FAULT_POINTS: [FaultPoint; 4] = [
+    FaultPoint::Read,
+    FaultPoint::Write,
+    FaultPoint::WriteAfterLog,
+    FaultPoint::Sync,
+];
+
+/// Ends all faults of a disk.
+pub fn heal(disk: &FaultEngine) {
+    for point in FAULT_POINTS {
+        disk.fail(point, Failing::Never);
+    }
+    disk.set_full(false);
+}
+
+/// How long a sync takes.
+pub fn sync_time(dice: &mut Dice, slow: bool) -> Duration {
+    dice.duration(SHORTEST_SYNC, if slow { SLOW_SYNC } else { SYNC })
+}
+
 fn no_power() -> Error {
     Error::Engine {
         engine: "sim",
         reason: "the power went".into(),
     }
+}
+
+const SHORTEST_SYNC: Duration = Duration::from_micros(100);
+const SYNC: Duration = Duration::from_millis(8);
+const SLOW_SYNC: Duration = Duration::from_millis(500);
+
+/// What the disk has of these keys after the worst crash that may come: that of the power, or only of the process.
+pub fn safe_copies(disk: &FaultEngine, keys: &[Key], power_may_go: bool) -> BTreeMap<Key, State> {
+    let kept = if power_may_go { 0 } else { usize::MAX };
+    let found = disk.image(kept);
+    let copy = |key: &Key| {
+        let state = ObjectStore::peek(&found, &key.object_key().ok()?);
+        Some((*key, state.ok().flatten()?))
+    };
+    keys.iter().filter_map(copy).collect()
 }
 
 #[cfg(test)]

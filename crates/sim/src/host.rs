@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
+use dynamokv::coordinator::WallClock;
 use dynamokv::ring::NodeId;
 use dynamokv::storage::{
     Engine, Failing, Family, FaultEngine, FaultPoint, ObjectStore, State, SyncMode,
@@ -12,7 +14,7 @@ use dynamokv::{DurabilityMode, EngineKind, NodeConfig, Parts, Surroundings};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::disk::Plug;
+use crate::disk::{self, Plug};
 use crate::history::Key;
 use crate::network::Place;
 use crate::plan::{Durability, Plan};
@@ -61,24 +63,8 @@ pub enum Crash {
 impl Host {
     /// A place with an empty disk; the first one founds the cluster.
     pub fn new(plan: &Plan, place: usize) -> Self {
-        let mut config = NodeConfig::default();
-        config.engine = EngineKind::Memory;
-        config.durability = match plan.durability {
-            Durability::Sync => DurabilityMode::Sync,
-            Durability::Interval => DurabilityMode::Interval,
-            Durability::Os => DurabilityMode::Os,
-        };
-        config.partitions = plan.partitions;
-        config.replicas = plan.replicas;
-        config.gossip_interval_ms = GOSSIP_INTERVAL_MS;
-        config.exchange_interval_ms = EXCHANGE_INTERVAL_MS;
-        config.bootstrap = place == 0;
-        if place != 0 {
-            config.seeds = vec![address(0, 0)];
-        }
-        config.name = Place::Node(place).to_string();
         Self {
-            config,
+            config: config(plan, place),
             disk: empty_disk(),
             life: 0,
             starts: 0,
@@ -170,15 +156,7 @@ impl Host {
 
     /// Ends all faults of the disk.
     pub fn heal(&self) {
-        for point in [
-            FaultPoint::Read,
-            FaultPoint::Write,
-            FaultPoint::WriteAfterLog,
-            FaultPoint::Sync,
-        ] {
-            self.disk.fail(point, Failing::Never);
-        }
-        self.disk.set_full(false);
+        disk::heal(&self.disk);
         if let Some(plug) = self.plug() {
             plug.spare();
         }
@@ -194,16 +172,12 @@ impl Host {
         self.stopping = false;
         let random_seed = world.draw_seed();
         let plug = Arc::new(Plug::new(self.disk.clone()));
-        let skew = Arc::clone(&self.clock_skew_ms);
         let clock = Arc::clone(world);
         let around = Surroundings {
             engine: Arc::clone(&plug) as Arc<dyn Engine>,
             sync_mode: SyncMode::Manual,
             random_seed,
-            wall_clock: Arc::new(move || {
-                let now = EPOCH_MS + clock.now().as_millis() as i64;
-                (now + skew.load(Ordering::Relaxed)).max(0) as u64
-            }),
+            wall_clock: wall_clock(move || clock.now(), &self.clock_skew_ms),
             address: self.address(place),
         };
         let (down, is_down) = watch::channel(false);
@@ -212,12 +186,9 @@ impl Host {
             Parts::start(&self.config, around, connect).map_err(|error| error.to_string())?;
         let parts = Arc::new(parts);
         let mut tasks = JoinSet::new();
-        tasks.spawn(sync(
-            Arc::clone(world),
-            place,
-            Arc::clone(&parts),
-            Arc::clone(&plug),
-        ));
+        let (clock, syncing) = (Arc::clone(world), Arc::clone(&plug));
+        let store = Arc::clone(parts.store());
+        tasks.spawn(async move { syncing.keep_synced(&store, || clock.sync_time(place)).await });
         tasks.spawn(watch_end(
             Arc::clone(world),
             place,
@@ -256,15 +227,9 @@ impl Host {
         store.run_pending_syncs();
     }
 
-    /// What the disk has of these keys after the worst crash that may come.
+    /// See [`disk::safe_copies`].
     pub fn safe_copies(&self, keys: &[Key], power_may_go: bool) -> BTreeMap<Key, State> {
-        let kept = if power_may_go { 0 } else { usize::MAX };
-        let found = self.disk.image(kept);
-        let copy = |key: &Key| {
-            let state = ObjectStore::peek(&found, &key.object_key().ok()?);
-            Some((*key, state.ok().flatten()?))
-        };
-        keys.iter().filter_map(copy).collect()
+        disk::safe_copies(&self.disk, keys, power_may_go)
     }
 
     /// Writes that a power loss would lose.
@@ -306,15 +271,37 @@ impl Host {
     }
 }
 
-/// Syncs what was written, some time after it was, until nothing is left.
-async fn sync(world: Arc<World>, place: usize, parts: Arc<Parts<Wires>>, plug: Arc<Plug>) {
-    loop {
-        plug.written().await;
-        while plug.disk().unsynced() > 0 {
-            tokio::time::sleep(world.sync_time(place)).await;
-            parts.store().run_pending_syncs();
-        }
+/// What the node at a place is told; the first one founds the cluster.
+pub(crate) fn config(plan: &Plan, place: usize) -> NodeConfig {
+    let mut config = NodeConfig::default();
+    config.engine = EngineKind::Memory;
+    config.durability = match plan.durability {
+        Durability::Sync => DurabilityMode::Sync,
+        Durability::Interval => DurabilityMode::Interval,
+        Durability::Os => DurabilityMode::Os,
+    };
+    config.partitions = plan.partitions;
+    config.replicas = plan.replicas;
+    config.gossip_interval_ms = GOSSIP_INTERVAL_MS;
+    config.exchange_interval_ms = EXCHANGE_INTERVAL_MS;
+    config.bootstrap = place == 0;
+    if place != 0 {
+        config.seeds = vec![address(0, 0)];
     }
+    config.name = Place::Node(place).to_string();
+    config
+}
+
+/// A wall clock that is off by `skew` milliseconds; `now` is the time since the run began.
+pub(crate) fn wall_clock(
+    now: impl Fn() -> Duration + Send + Sync + 'static,
+    skew_ms: &Arc<AtomicI64>,
+) -> WallClock {
+    let skew_ms = Arc::clone(skew_ms);
+    Arc::new(move || {
+        let now = EPOCH_MS + now().as_millis() as i64;
+        (now + skew_ms.load(Ordering::Relaxed)).max(0) as u64
+    })
 }
 
 async fn watch_end(world: Arc<World>, place: usize, start: (u64, u64), parts: Arc<Parts<Wires>>) {
@@ -330,11 +317,13 @@ async fn watch_power(world: Arc<World>, place: usize, start: (u64, u64), plug: A
     tokio::spawn(async move { world.crash_at(place, start, kept) });
 }
 
-fn empty_disk() -> FaultEngine {
+/// A disk with the families of a node, and nothing in them.
+pub(crate) fn empty_disk() -> FaultEngine {
     FaultEngine::new([Family::OBJECTS, Family::META, Family::HINTS])
 }
 
-fn address(place: usize, life: u64) -> String {
+/// The address of the node on the disk of that number at a place.
+pub(crate) fn address(place: usize, life: u64) -> String {
     format!("n{place}:{}", FIRST_PORT + life)
 }
 

@@ -6,6 +6,8 @@
 //! everything must come to [rest]. What clients were told stands in the [history]; the [invariants] look at it and at
 //! how the cluster stands in the [end].
 //!
+//! That is the fast path, for most seeds. The full path, for fewer, has gRPC between the nodes and from the clients: [wire].
+//!
 //! ```
 //! use dynamokv_sim::{Plan, run};
 //!
@@ -23,17 +25,22 @@ pub mod end;
 pub mod history;
 mod host;
 pub mod invariants;
+pub mod kv;
 pub mod nemesis;
 pub mod network;
 mod phone;
 pub mod plan;
+pub mod record;
 pub mod rest;
 mod run;
+mod shrink;
 pub mod trace;
 mod transport;
+pub mod wire;
 pub mod workload;
 mod world;
 
 pub use plan::{Fault, Plan};
 pub use run::{Report, SETTLING_MAX, run};
+pub use shrink::shrink;
 pub use world::World;

@@ -1,14 +1,17 @@
 //! Runs seeds: one to look at, or many to search.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
+mod sum;
+
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use dynamokv_sim::{Fault, Plan, Report, run};
+use dynamokv_sim::{Fault, Plan, Report, run, shrink, wire};
 use parking_lot::Mutex;
+
+use crate::sum::Sum;
 
 /// Runs the DynamoKV cluster in virtual time, from a seed, under faults, and checks what it promises.
 #[derive(Parser)]
@@ -23,6 +26,9 @@ struct Options {
     /// Run further seeds until so many seconds have passed.
     #[arg(long, conflicts_with = "seeds")]
     seconds: Option<u64>,
+    /// Begin at a seed that the time of day gives.
+    #[arg(long, conflicts_with = "seed")]
+    fresh: bool,
     /// Operations of a run.
     #[arg(long, default_value_t = 500)]
     operations: usize,
@@ -35,6 +41,9 @@ struct Options {
     /// Faults to leave out.
     #[arg(long, value_delimiter = ',')]
     without: Vec<Fault>,
+    /// Take the full path: gRPC in turmoil's network, with the faults that it can make.
+    #[arg(long)]
+    wire: bool,
     /// Threads, each with a seed of its own at a time.
     #[arg(long, default_value_t = 2)]
     jobs: usize,
@@ -51,14 +60,6 @@ struct Options {
 }
 
 impl Options {
-    fn run(&self, seed: u64, keep_trace: bool) -> Report {
-        let plan = self.plan(seed);
-        #[cfg(feature = "planted-bugs")]
-        return dynamokv::storage::planted::with(self.planted, || run(plan, keep_trace));
-        #[cfg(not(feature = "planted-bugs"))]
-        run(plan, keep_trace)
-    }
-
     fn plan(&self, seed: u64) -> Plan {
         let mut plan = Plan::new(seed, self.operations);
         plan.clients = self.clients.unwrap_or(plan.clients).max(1);
@@ -66,31 +67,49 @@ impl Options {
         plan.faults.retain(|fault, _| !self.without.contains(fault));
         plan
     }
+
+    fn run(&self, plan: Plan, keep_trace: bool) -> Report {
+        let path = if self.wire { wire::run } else { run };
+        #[cfg(feature = "planted-bugs")]
+        return dynamokv::storage::planted::with(self.planted, || path(plan, keep_trace));
+        #[cfg(not(feature = "planted-bugs"))]
+        path(plan, keep_trace)
+    }
+
+    /// The command that repeats a run.
+    fn again(&self, plan: &Plan) -> String {
+        let path = if self.wire { " --wire" } else { "" };
+        format!("cargo sim {}{path} --trace", plan.arguments())
+    }
 }
 
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let mut options = Options::parse();
+    if options.fresh {
+        let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+        options.seed = since.as_nanos() as u64 >> 10;
+    }
     // What the nodes log, for who asks for it by RUST_LOG; without times, for theirs are virtual.
+    let level = std::env::var("RUST_LOG").unwrap_or_else(|_| "off".to_owned());
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(
-            std::env::var("RUST_LOG").unwrap_or_else(|_| "off".to_owned()),
-        ))
+        .with_env_filter(tracing_subscriber::EnvFilter::new(level))
         .without_time()
         .with_writer(std::io::stderr)
         .init();
     if options.seeds == 1 && options.seconds.is_none() {
-        return one(&options);
+        one(&options)
+    } else {
+        many(&options)
     }
-    many(&options)
 }
 
 fn one(options: &Options) -> ExitCode {
-    let report = options.run(options.seed, options.trace);
+    let report = options.run(options.plan(options.seed), options.trace);
     for line in &report.trace {
         println!("{line}");
     }
     println!("{}", report.plan);
-    println!("events {}, digest {:016x}", report.events, report.digest);
+    println!("{} events, digest {:016x}", report.events, report.digest);
     for (what, count) in &report.counts {
         println!("{count:>10} {what}");
     }
@@ -106,37 +125,6 @@ fn one(options: &Options) -> ExitCode {
     }
 }
 
-/// What many runs come to.
-#[derive(Default)]
-struct Sum {
-    seeds: u64,
-    events: u64,
-    virtual_time: Duration,
-    counts: BTreeMap<String, u64>,
-    failed: Vec<(u64, String)>,
-}
-
-impl Sum {
-    fn add(&mut self, report: Report) {
-        self.seeds += 1;
-        self.events += report.events;
-        self.virtual_time += report.virtual_time;
-        for (what, count) in report.counts {
-            let sum = self.counts.entry(what.clone()).or_default();
-            if what.starts_with("most ") {
-                *sum = (*sum).max(count);
-            } else {
-                *sum += count;
-            }
-        }
-        if let Some(violation) = report.violation {
-            let command = format!("cargo sim {} --trace", report.plan.arguments());
-            println!("BROKEN {}\n  {violation}\n  again: {command}", report.plan);
-            self.failed.push((report.plan.seed, violation.to_string()));
-        }
-    }
-}
-
 fn many(options: &Options) -> ExitCode {
     let began = Instant::now();
     let next = AtomicU64::new(options.seed);
@@ -146,6 +134,7 @@ fn many(options: &Options) -> ExitCode {
         Some(seconds) => began.elapsed() < Duration::from_secs(seconds),
         None => seed < options.seed.saturating_add(options.seeds),
     };
+    println!("from seed {}", options.seed);
     std::thread::scope(|threads| {
         for _ in 0..options.jobs.max(1) {
             threads.spawn(|| {
@@ -154,9 +143,15 @@ fn many(options: &Options) -> ExitCode {
                     if stop.load(Ordering::Relaxed) || !more(seed) {
                         return;
                     }
-                    let report = options.run(seed, false);
+                    let report = options.run(options.plan(seed), false);
                     if report.violation.is_some() && !options.keep_going {
                         stop.store(true, Ordering::Relaxed);
+                    }
+                    if let Some(violation) = &report.violation {
+                        println!("BROKEN {}\n  {violation}", report.plan);
+                        println!("  again: {}", options.again(&report.plan));
+                        let least = shrink(report.clone(), |plan| options.run(plan, false));
+                        println!("  least: {}", options.again(&least.plan));
                     }
                     sum.lock().add(report);
                 }
@@ -164,28 +159,10 @@ fn many(options: &Options) -> ExitCode {
         }
     });
     let sum = sum.into_inner();
-    let took = began.elapsed().as_secs_f64();
-    println!(
-        "{} seeds in {took:.0} s ({:.0} a minute), {:.1} virtual hours, {} events",
-        sum.seeds,
-        sum.seeds as f64 * 60.0 / took,
-        sum.virtual_time.as_secs_f64() / 3_600.0,
-        sum.events
-    );
-    for (what, count) in &sum.counts {
-        println!("{count:>12} {what}");
+    sum.print(began.elapsed());
+    if sum.is_clean() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
-    if sum.failed.is_empty() {
-        println!("every promise was kept");
-        return ExitCode::SUCCESS;
-    }
-    let mut by_invariant: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
-    for (seed, story) in &sum.failed {
-        let invariant = story.split(':').next().unwrap_or(story);
-        by_invariant.entry(invariant).or_default().push(*seed);
-    }
-    for (invariant, seeds) in by_invariant {
-        println!("{invariant}: {} seeds, {seeds:?}", seeds.len());
-    }
-    ExitCode::FAILURE
 }

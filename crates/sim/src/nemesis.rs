@@ -7,10 +7,11 @@ use std::time::Duration;
 use dynamokv::ring::NodeId;
 use dynamokv::rpc::AdminService;
 use dynamokv::rpc::pb::RemoveRequest;
-use dynamokv::storage::{Failing, FaultPoint};
+use dynamokv::storage::Failing;
 use tokio::time::sleep;
 
 use crate::dice::Dice;
+use crate::disk::FAULT_POINTS;
 use crate::host::Host;
 use crate::network::{Place, Weather};
 use crate::plan::Fault;
@@ -170,12 +171,7 @@ impl Nemesis {
             }
             Fault::Restart => self.world.stop(place),
             Fault::FailingDisk => {
-                let point = [
-                    FaultPoint::Read,
-                    FaultPoint::Write,
-                    FaultPoint::WriteAfterLog,
-                    FaultPoint::Sync,
-                ][self.dice.index(4)];
+                let point = FAULT_POINTS[self.dice.index(FAULT_POINTS.len())];
                 let times = self.dice.within(1, 5) as u32;
                 self.world
                     .host(place, |host| host.fail(point, Failing::Next(times)));

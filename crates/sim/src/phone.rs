@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dynamokv::Parts;
-use dynamokv::rpc::pb::kv_server::Kv;
+use dynamokv::rpc::pb::kv_server::Kv as _;
 use dynamokv::rpc::pb::{
     DeleteRequest, DeleteResponse, GetRequest, GetResponse, PutRequest, PutResponse,
 };
@@ -12,6 +12,7 @@ use dynamokv::rpc::{KvHandler, ServerConfig};
 use tonic::{Request, Response, Status};
 
 use crate::courier::{self, Failure};
+use crate::kv::{Kv, Unanswered};
 use crate::network::Place;
 use crate::transport::Wires;
 use crate::world::World;
@@ -22,72 +23,10 @@ pub(crate) struct Phone {
     client: u32,
 }
 
-/// Why a client has no reply.
-#[derive(Debug, Clone)]
-pub(crate) enum Unanswered {
-    /// The node said so.
-    Status(Status),
-    /// The request was never sent.
-    NotSent,
-    /// The connection broke, or nothing came in time.
-    Silence,
-}
-
 impl Phone {
     /// The way of a client.
     pub(crate) fn new(world: Arc<World>, client: u32) -> Self {
         Self { world, client }
-    }
-
-    /// Reads through the node at `place`.
-    ///
-    /// # Errors
-    /// See [`Unanswered`].
-    pub(crate) async fn get(
-        &self,
-        place: usize,
-        request: GetRequest,
-    ) -> Result<GetResponse, Unanswered> {
-        let what = format!("get {}", String::from_utf8_lossy(&request.key));
-        self.call(place, what, move |kv| {
-            let request = request.clone();
-            async move { kv.get(Request::new(request)).await }
-        })
-        .await
-    }
-
-    /// Writes through the node at `place`.
-    ///
-    /// # Errors
-    /// See [`Unanswered`].
-    pub(crate) async fn put(
-        &self,
-        place: usize,
-        request: PutRequest,
-    ) -> Result<PutResponse, Unanswered> {
-        let what = format!("put {}", String::from_utf8_lossy(&request.key));
-        self.call(place, what, move |kv| {
-            let request = request.clone();
-            async move { kv.put(Request::new(request)).await }
-        })
-        .await
-    }
-
-    /// Deletes through the node at `place`.
-    ///
-    /// # Errors
-    /// See [`Unanswered`].
-    pub(crate) async fn delete(
-        &self,
-        place: usize,
-        request: DeleteRequest,
-    ) -> Result<DeleteResponse, Unanswered> {
-        let what = format!("delete {}", String::from_utf8_lossy(&request.key));
-        self.call(place, what, move |kv| {
-            let request = request.clone();
-            async move { kv.delete(Request::new(request)).await }
-        })
-        .await
     }
 
     async fn call<R, F>(
@@ -113,6 +52,39 @@ impl Phone {
             Ok(Err(Failure::NotSent)) => Err(Unanswered::NotSent),
             Ok(Err(Failure::Cut)) | Err(_) => Err(Unanswered::Silence),
         }
+    }
+}
+
+impl Kv for Phone {
+    async fn get(&self, place: usize, request: GetRequest) -> Result<GetResponse, Unanswered> {
+        let what = format!("get {}", String::from_utf8_lossy(&request.key));
+        self.call(place, what, move |kv| {
+            let request = request.clone();
+            async move { kv.get(Request::new(request)).await }
+        })
+        .await
+    }
+
+    async fn put(&self, place: usize, request: PutRequest) -> Result<PutResponse, Unanswered> {
+        let what = format!("put {}", String::from_utf8_lossy(&request.key));
+        self.call(place, what, move |kv| {
+            let request = request.clone();
+            async move { kv.put(Request::new(request)).await }
+        })
+        .await
+    }
+
+    async fn delete(
+        &self,
+        place: usize,
+        request: DeleteRequest,
+    ) -> Result<DeleteResponse, Unanswered> {
+        let what = format!("delete {}", String::from_utf8_lossy(&request.key));
+        self.call(place, what, move |kv| {
+            let request = request.clone();
+            async move { kv.delete(Request::new(request)).await }
+        })
+        .await
     }
 }
 

@@ -2,101 +2,122 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dynamokv::Parts;
 use dynamokv::coordinator::View;
 use dynamokv::ring::{Token, TokenRange};
 use dynamokv::storage::{State, StateHash};
+use dynamokv::{Parts, Transport};
 use std::sync::Arc;
 
 use crate::end::{End, NodeEnd};
 use crate::history::Key;
+use crate::record::Record;
 use crate::transport::Wires;
 use crate::world::World;
 
 impl World {
-    /// Whether all nodes run, agree on the ring, have nothing under way, hold nothing for others, and have equal copies.
+    /// As [`at_rest`], of the nodes of this world.
     ///
     /// # Errors
-    /// What is not at rest, one line each.
+    /// As those of [`at_rest`].
     pub fn at_rest(&self) -> Result<(), Vec<String>> {
-        let mut restless = Vec::new();
-        let nodes: Vec<(usize, Arc<Parts<Wires>>)> = (0..self.places())
-            .filter_map(|place| {
-                let parts = self.host(place, |host| host.parts().cloned());
-                if parts.is_none() {
-                    restless.push(format!("n{place} is down"));
-                }
-                parts.map(|parts| (place, parts))
-            })
-            .collect();
-        let Some((_, first)) = nodes.first() else {
-            return Err(restless);
-        };
-        let agreed = first.view();
-        for (place, parts) in &nodes {
-            let view = parts.view();
-            if view.fence != agreed.fence || view.next.is_some() {
-                restless.push(format!("n{place} sees another ring, or an open change"));
-            }
-            if !view.current.contains(parts.id()) {
-                restless.push(format!("n{place} is no member"));
-            }
-            if parts.operations() > 0 {
-                restless.push(format!("n{place} coordinates {}", parts.operations()));
-            }
-            let hints = parts.hints().unwrap_or(u64::MAX);
-            if hints > 0 {
-                restless.push(format!("n{place} holds {hints} hints"));
-            }
-            let live = view.live.len();
-            if live != self.places() {
-                restless.push(format!("n{place} sees {live} live nodes"));
-            }
-        }
-        if restless.is_empty() {
-            restless.extend(differences(&nodes, &agreed));
-        }
-        if restless.is_empty() {
-            Ok(())
-        } else {
-            Err(restless)
-        }
+        self.with_nodes(|nodes| at_rest(self.places(), nodes))
     }
 
-    /// How the cluster stands.
+    /// As [`end_state`], of the nodes of this world.
     pub fn end_state(&self) -> End {
-        let keys: Vec<Key> = self.history(|history| history.keys().collect());
-        let mut end = End {
-            replicas: self.plan().replicas,
-            ..End::default()
-        };
-        for place in 0..self.places() {
-            let Some(parts) = self.host(place, |host| host.parts().cloned()) else {
-                continue;
-            };
-            let view = parts.view();
-            let (copies, damaged) = copies(&parts);
-            for key in &keys {
-                if let Ok(object) = key.object_key() {
-                    let owners = view.current.owners(object.token());
-                    end.owners
-                        .insert(*key, owners.iter().copied().collect::<BTreeSet<_>>());
-                }
-            }
-            let node = NodeEnd {
-                copies,
-                hints: parts.hints().unwrap_or(u64::MAX),
-                operations: parts.operations(),
-                damaged,
-            };
-            end.nodes.insert(parts.id(), node);
-        }
-        end
+        self.with_nodes(|nodes| end_state(self, nodes))
+    }
+
+    fn with_nodes<R>(&self, look: impl FnOnce(&[(usize, &Parts<Wires>)]) -> R) -> R {
+        let parts = |place| self.host(place, |host| host.parts().cloned());
+        let running: Vec<(usize, Arc<Parts<Wires>>)> = (0..self.places())
+            .filter_map(|place| Some((place, parts(place)?)))
+            .collect();
+        let nodes: Vec<(usize, &Parts<Wires>)> = running
+            .iter()
+            .map(|(place, parts)| (*place, parts.as_ref()))
+            .collect();
+        look(&nodes)
     }
 }
 
+/// Whether a node runs at each of `places` places, and all agree on the ring, have nothing under way, hold nothing for
+/// others, and have equal copies.
+///
+/// # Errors
+/// What is not at rest, one line each.
+pub fn at_rest<T: Transport>(
+    places: usize,
+    nodes: &[(usize, &Parts<T>)],
+) -> Result<(), Vec<String>> {
+    let mut restless: Vec<String> = (0..places)
+        .filter(|place| nodes.iter().all(|(up, _)| up != place))
+        .map(|place| format!("n{place} is down"))
+        .collect();
+    let Some((_, first)) = nodes.first() else {
+        return Err(restless);
+    };
+    let agreed = first.view();
+    for (place, parts) in nodes {
+        let view = parts.view();
+        if view.fence != agreed.fence || view.next.is_some() {
+            restless.push(format!("n{place} sees another ring, or an open change"));
+        }
+        if !view.current.contains(parts.id()) {
+            restless.push(format!("n{place} is no member"));
+        }
+        if parts.operations() > 0 {
+            restless.push(format!("n{place} coordinates {}", parts.operations()));
+        }
+        let hints = parts.hints().unwrap_or(u64::MAX);
+        if hints > 0 {
+            restless.push(format!("n{place} holds {hints} hints"));
+        }
+        let live = view.live.len();
+        if live != places {
+            restless.push(format!("n{place} sees {live} live nodes"));
+        }
+    }
+    if restless.is_empty() {
+        restless.extend(differences(nodes, &agreed));
+    }
+    if restless.is_empty() {
+        Ok(())
+    } else {
+        Err(restless)
+    }
+}
+
+/// How the cluster of these nodes stands, as to the keys that were written.
+pub fn end_state<T: Transport>(record: &Record, nodes: &[(usize, &Parts<T>)]) -> End {
+    let keys: Vec<Key> = record.history(|history| history.keys().collect());
+    let mut end = End {
+        replicas: record.plan().replicas,
+        ..End::default()
+    };
+    for (_, parts) in nodes {
+        let view = parts.view();
+        let (copies, damaged) = copies(parts);
+        for key in &keys {
+            if let Ok(object) = key.object_key() {
+                let owners = view.current.owners(object.token());
+                end.owners
+                    .insert(*key, owners.iter().copied().collect::<BTreeSet<_>>());
+            }
+        }
+        let node = NodeEnd {
+            copies,
+            hints: parts.hints().unwrap_or(u64::MAX),
+            operations: parts.operations(),
+            damaged,
+        };
+        end.nodes.insert(parts.id(), node);
+    }
+    end
+}
+
 /// Keys whose owners differ, or that somebody has who does not own them.
-fn differences(nodes: &[(usize, Arc<Parts<Wires>>)], view: &View) -> Vec<String> {
+fn differences<T: Transport>(nodes: &[(usize, &Parts<T>)], view: &View) -> Vec<String> {
     let mut found: BTreeMap<Key, Vec<(usize, bool, StateHash)>> = BTreeMap::new();
     let mut owned: BTreeMap<Key, usize> = BTreeMap::new();
     for (place, parts) in nodes {
@@ -132,7 +153,7 @@ fn differences(nodes: &[(usize, Arc<Parts<Wires>>)], view: &View) -> Vec<String>
 }
 
 /// All copies of a node, and how many records it could not read.
-fn copies(parts: &Parts<Wires>) -> (BTreeMap<Key, State>, u64) {
+fn copies<T: Transport>(parts: &Parts<T>) -> (BTreeMap<Key, State>, u64) {
     let everything = TokenRange {
         first: Token(0),
         last: Token(u64::MAX),

@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dynamokv::{Parts, Transport};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::end::{End, HighWater};
 use crate::history::Key;
 use crate::invariants::{self, Violation};
+use crate::kv::Kv;
 use crate::nemesis::Nemesis;
 use crate::network::Place;
+use crate::phone::Phone;
 use crate::plan::Plan;
+use crate::record::Record;
 use crate::workload::Client;
 use crate::world::World;
 
@@ -69,26 +73,31 @@ async fn play(world: &Arc<World>) -> Report {
             ..End::default()
         },
     };
-    let history = world.history(std::mem::take);
+    conclude(world.record(), &end)
+}
+
+/// Checks what was recorded and how the cluster stands in the end.
+pub(crate) fn conclude(record: &Record, end: &End) -> Report {
+    let history = record.history(std::mem::take);
     for node in end.nodes.values() {
         for (key, state) in &node.copies {
             if let Ok(key) = key.object_key() {
-                world.see(&key, state);
+                record.see(&key, state);
             }
         }
     }
-    let violation = world
+    let violation = record
         .broken()
-        .or_else(|| invariants::check(&history, &end).err());
-    world.note(EVERYBODY, format_args!("the end: {:?}", fingerprint(&end)));
+        .or_else(|| invariants::check(&history, end).err());
+    record.note(EVERYBODY, format_args!("the end: {:?}", fingerprint(end)));
     Report {
-        plan: world.plan().clone(),
+        plan: record.plan().clone(),
         violation,
-        digest: world.trace(|trace| trace.digest()),
-        events: world.trace(|trace| trace.events()),
-        virtual_time: world.now(),
-        counts: world.counts(),
-        trace: world.trace(|trace| trace.lines().to_vec()),
+        digest: record.trace(|trace| trace.digest()),
+        events: record.trace(|trace| trace.events()),
+        virtual_time: record.now(),
+        counts: record.counts(),
+        trace: record.trace(|trace| trace.lines().to_vec()),
     }
 }
 
@@ -106,13 +115,17 @@ async fn work(world: &Arc<World>, nemesis: &mut Nemesis) {
     let mut clients = JoinSet::new();
     for number in 0..plan.clients {
         let share = (plan.operations + number) / plan.clients;
-        clients.spawn(Client::new(world, number as u32).work(share));
+        clients.spawn(client(world, number as u32).work(share));
     }
     let gauge = async {
         loop {
             for _ in 0..GAUGINGS {
                 sleep(GAUGING).await;
-                measure(world);
+                for place in world.running() {
+                    if let Some(parts) = world.host(place, |host| host.parts().cloned()) {
+                        measure(world, &parts);
+                    }
+                }
             }
             world.look_at_disks();
         }
@@ -125,6 +138,11 @@ async fn work(world: &Arc<World>, nemesis: &mut Nemesis) {
     }
 }
 
+fn client(world: &Arc<World>, number: u32) -> Client<Phone> {
+    let phone = Phone::new(Arc::clone(world), number);
+    Client::new(world.record(), number, phone)
+}
+
 /// The liveness phase: no more faults; everything must come to rest, and every request be answered.
 async fn settle(world: &Arc<World>, nemesis: &mut Nemesis) -> End {
     let began = world.now();
@@ -132,7 +150,7 @@ async fn settle(world: &Arc<World>, nemesis: &mut Nemesis) -> End {
     let left = (began + SETTLING_MAX).saturating_sub(world.now());
     let rested = await_rest(world, left.max(GAUGING)).await;
     let settled_after = world.now() - began;
-    let failed_probes = probe(world).await;
+    let failed_probes = probe(world, client(world, READER)).await;
     let tasks_left = tasks_left(world).await;
     let mut end = world.end_state();
     match rested {
@@ -160,14 +178,13 @@ async fn await_rest(world: &Arc<World>, patience: Duration) -> Result<(), Vec<St
     }
 }
 
-/// Reads every key through some node, strictly and from all replicas.
-async fn probe(world: &Arc<World>) -> Vec<String> {
-    let keys: Vec<Key> = world.history(|history| history.keys().collect());
-    let mut reader = Client::new(world, READER);
+/// Reads every key through some node, strictly and from all replicas; says which could not be read.
+pub(crate) async fn probe(record: &Record, mut reader: Client<impl Kv>) -> Vec<String> {
+    let keys: Vec<Key> = record.history(|history| history.keys().collect());
     let mut failed = Vec::new();
     for (nth, key) in keys.into_iter().enumerate() {
-        let place = nth % world.places();
-        if !reader.probe(key, place, world.plan().replicas).await {
+        let place = nth % record.places();
+        if !reader.probe(key, place, record.plan().replicas).await {
             failed.push(format!("{key} could not be read through n{place}"));
         }
     }
@@ -192,28 +209,23 @@ async fn tasks_left(world: &World) -> usize {
     least
 }
 
-/// Looks at what must be bounded.
-fn measure(world: &World) {
-    for place in world.running() {
-        let parts = world.host(place, |host| host.parts().cloned());
-        if let Some(parts) = parts {
-            world.count_max(OPERATIONS, parts.operations() as u64);
-            world.count_max(HINTS, parts.hints().unwrap_or_default());
-            let counters = parts.store().counters();
-            world.count_max(SIBLINGS, counters.siblings_max);
-            world.count_max(CONTEXT, counters.context_entries_max);
-        }
-    }
+/// Looks at what must be bounded on a node.
+pub(crate) fn measure<T: Transport>(record: &Record, parts: &Parts<T>) {
+    record.count_max(OPERATIONS, parts.operations() as u64);
+    record.count_max(HINTS, parts.hints().unwrap_or_default());
+    let counters = parts.store().counters();
+    record.count_max(SIBLINGS, counters.siblings_max);
+    record.count_max(CONTEXT, counters.context_entries_max);
 }
 
-fn high_water(world: &World) -> Vec<HighWater> {
-    let plan = world.plan();
+pub(crate) fn high_water(record: &Record) -> Vec<HighWater> {
+    let plan = record.plan();
     let (clients, keys, places) = (
         plan.clients as u64,
         u64::from(plan.keys),
-        world.places() as u64,
+        record.places() as u64,
     );
-    let counts = world.counts();
+    let counts = record.counts();
     let of = |what: &'static str, bound: u64| HighWater {
         what,
         seen: counts.get(what).copied().unwrap_or_default(),
@@ -254,7 +266,7 @@ const GAUGINGS: usize = 2;
 const ENDING_MAX: Duration = Duration::from_secs(30);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(7);
 /// The number of the client that reads everything in the end.
-const READER: u32 = 999;
+pub(crate) const READER: u32 = 999;
 const OPERATIONS: &str = "most operations under way on a node";
 const HINTS: &str = "most hints on a node";
 const SIBLINGS: &str = "most siblings of a key";

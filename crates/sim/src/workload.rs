@@ -12,16 +12,16 @@ use tonic::Code;
 use crate::dice::Dice;
 use crate::history::{Key, Quorum, Read, Shown, Write, WriteId, WriteOutcome};
 use crate::invariants::Violation;
+use crate::kv::{Kv, Unanswered};
 use crate::network::Place;
-use crate::phone::{Phone, Unanswered};
-use crate::world::World;
+use crate::record::Record;
 
 /// One client: works through its share of the operations, one at a time.
-pub struct Client {
-    world: Arc<World>,
+pub struct Client<K> {
+    record: Arc<Record>,
     number: u32,
     dice: Dice,
-    phone: Phone,
+    kv: K,
     /// What it holds of each key, newest last.
     held: BTreeMap<Key, Vec<Held>>,
 }
@@ -39,14 +39,14 @@ enum Given {
     Bad(Bytes),
 }
 
-impl Client {
-    /// The client of a number.
-    pub fn new(world: &Arc<World>, number: u32) -> Self {
+impl<K: Kv> Client<K> {
+    /// The client of a number, which reaches the nodes by `kv`.
+    pub fn new(record: &Arc<Record>, number: u32, kv: K) -> Self {
         Self {
-            world: Arc::clone(world),
+            record: Arc::clone(record),
             number,
-            dice: Dice::new(world.plan().seed, &format!("client {number}")),
-            phone: Phone::new(Arc::clone(world), number),
+            dice: Dice::new(record.plan().seed, &format!("client {number}")),
+            kv,
             held: BTreeMap::new(),
         }
     }
@@ -56,7 +56,7 @@ impl Client {
         for _ in 0..operations {
             let pause = self
                 .dice
-                .duration(Duration::ZERO, self.world.plan().think_max);
+                .duration(Duration::ZERO, self.record.plan().think_max);
             tokio::time::sleep(pause).await;
             let (key, place) = (self.key(), self.place());
             match self.dice.below(100) {
@@ -68,7 +68,7 @@ impl Client {
                 55..88 => self.put(key, place).await,
                 _ => self.delete(key, place).await,
             }
-            self.world.count("operations", 1);
+            self.record.count("operations", 1);
         }
     }
 
@@ -82,7 +82,7 @@ impl Client {
     }
 
     fn key(&mut self) -> Key {
-        let plan = self.world.plan();
+        let plan = self.record.plan();
         let keys = if self.dice.chance(plan.hot_per_mille) {
             plan.keys.min(2)
         } else {
@@ -92,7 +92,7 @@ impl Client {
     }
 
     fn place(&mut self) -> usize {
-        self.dice.index(self.world.places())
+        self.dice.index(self.record.places())
     }
 
     /// The quorum of a request, and whether the request says its size itself.
@@ -101,7 +101,7 @@ impl Client {
         if self.dice.chance(500) {
             return (Quorum { size: 2, strict }, false);
         }
-        let replicas = self.world.plan().replicas as u64;
+        let replicas = self.record.plan().replicas as u64;
         let size = self.dice.within(least as u64, replicas) as usize;
         (Quorum { size, strict }, true)
     }
@@ -165,7 +165,7 @@ impl Client {
                 context
             }
             Err(error) => {
-                self.world.break_promise(Violation {
+                self.record.break_promise(Violation {
                     invariant: "contexts_can_be_used",
                     key: Some(key),
                     story: format!("a node gave c{} a bad context: {error}", self.number),
@@ -189,7 +189,7 @@ impl Client {
         said: bool,
         timeout_ms: Option<u32>,
     ) -> bool {
-        let invoked = self.world.now();
+        let invoked = self.record.now();
         let request = GetRequest {
             key: key.bytes(),
             r: said.then_some(quorum.size as u32),
@@ -197,17 +197,17 @@ impl Client {
             timeout_ms,
             ..GetRequest::default()
         };
-        match self.phone.get(place, request).await {
+        match self.kv.get(place, request).await {
             Ok(reply) => {
                 let GetResponse {
                     values, context, ..
                 } = reply;
-                self.world.count("reads answered", 1);
+                self.record.count("reads answered", 1);
                 self.note_values(key, quorum, invoked, &values, &context);
                 true
             }
             Err(reason) => {
-                self.world.count("reads failed", 1);
+                self.record.count("reads failed", 1);
                 self.note(format_args!("get {key} failed: {reason:?}"));
                 false
             }
@@ -234,7 +234,7 @@ impl Client {
             .collect();
         let dots: Vec<String> = shown.iter().map(|shown| shown.dot.to_string()).collect();
         self.note(format_args!("got {key}: {} with {context}", dots.join(" ")));
-        let returned = self.world.now();
+        let returned = self.record.now();
         let read = Read {
             client: self.number,
             key,
@@ -244,13 +244,13 @@ impl Client {
             shown,
             context,
         };
-        self.world.history(|history| history.read(read));
+        self.record.history(|history| history.read(read));
     }
 
     async fn put(&mut self, key: Key, place: usize) {
         let given = self.context(key);
         let number = self.dice.number() >> 16;
-        let bytes = self.dice.below(self.world.plan().value_bytes_max) as usize;
+        let bytes = self.dice.below(self.record.plan().value_bytes_max) as usize;
         let mut body = format!("{number:012x}").into_bytes();
         body.resize(body.len() + bytes, b'.');
         let body = Bytes::from(body);
@@ -272,7 +272,7 @@ impl Client {
                 return;
             }
             place = self.place();
-            self.world.count("retries", 1);
+            self.record.count("retries", 1);
         }
     }
 
@@ -285,19 +285,19 @@ impl Client {
         given: &Given,
         retry: bool,
     ) -> bool {
-        let least = if self.world.plan().loses_disks() {
+        let least = if self.record.plan().loses_disks() {
             2
         } else {
             1
         };
         let (quorum, said) = self.quorum(least);
         let timeout_ms = self.timeout();
-        let invoked = self.world.now();
+        let invoked = self.record.now();
         let (token, context) = match given {
             Given::Good(held) => (held.token.clone(), held.context.clone()),
             Given::Bad(token) => (token.clone(), CausalContext::new()),
         };
-        let id = self.world.history(|history| {
+        let id = self.record.history(|history| {
             history.begin(Write {
                 client: self.number,
                 key,
@@ -328,7 +328,7 @@ impl Client {
                     return_values,
                     ..PutRequest::default()
                 };
-                let reply = self.phone.put(place, request).await;
+                let reply = self.kv.put(place, request).await;
                 reply.map(|reply| (reply.context, reply.values))
             }
             None => {
@@ -340,14 +340,14 @@ impl Client {
                     timeout_ms,
                     ..DeleteRequest::default()
                 };
-                let reply = self.phone.delete(place, request).await;
+                let reply = self.kv.delete(place, request).await;
                 reply.map(|reply| (reply.context, Vec::new()))
             }
         };
         let outcome = match replied {
             Ok((token, values)) => {
                 if let Given::Bad(_) = given {
-                    self.world.break_promise(Violation {
+                    self.record.break_promise(Violation {
                         invariant: "bad_contexts_are_refused",
                         key: Some(key),
                         story: format!("{id} was accepted with a bad context"),
@@ -377,22 +377,22 @@ impl Client {
     }
 
     fn end(&mut self, id: WriteId, outcome: WriteOutcome) -> bool {
-        let returned = self.world.now();
+        let returned = self.record.now();
         self.note(format_args!("{id} ends: {outcome:?}"));
         let (unknown, counted) = match &outcome {
             WriteOutcome::Acknowledged(_) => (false, "writes acknowledged"),
             WriteOutcome::Refused(_) => (false, "writes refused"),
             WriteOutcome::Unknown => (true, "writes unknown"),
         };
-        self.world.count(counted, 1);
-        self.world
+        self.record.count(counted, 1);
+        self.record
             .history(|history| history.end(id, returned, outcome));
-        self.world.look_at_disks_for(id);
+        self.record.look_at_disks_for(id);
         unknown
     }
 
     fn note(&self, what: std::fmt::Arguments<'_>) {
-        self.world.note(Place::Client(self.number), what);
+        self.record.note(Place::Client(self.number), what);
     }
 }
 

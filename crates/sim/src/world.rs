@@ -1,82 +1,63 @@
 //! The simulated world: places, network, disks, and the record of what happens in them.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynamokv::storage::{ObjectKey, State};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::dice::Dice;
-use crate::history::{History, Key, WriteId};
+use crate::disk;
+use crate::history::Key;
 use crate::host::{Crash, Host};
-use crate::invariants::acknowledged_copies_stay_durable::{Disks, at_acknowledgement, ever_after};
-use crate::invariants::{Ledger, Violation};
+use crate::invariants::acknowledged_copies_stay_durable::Disks;
 use crate::network::{Fate, Network, Place};
 use crate::plan::Plan;
-use crate::trace::Trace;
+use crate::record::Record;
 
 /// Everything that one run is made of. One thread works on it; the locks are never waited for.
 pub struct World {
-    plan: Plan,
-    began: Instant,
-    trace: Mutex<Trace>,
+    record: Arc<Record>,
     network: Mutex<Network>,
     hosts: Vec<Mutex<Host>>,
-    history: Mutex<History>,
-    ledger: Mutex<Ledger>,
-    broken: Mutex<Option<Violation>>,
-    counts: Mutex<BTreeMap<String, u64>>,
     seeds: Mutex<Dice>,
     disks: Mutex<Dice>,
+}
+
+impl Deref for World {
+    type Target = Record;
+
+    fn deref(&self) -> &Record {
+        &self.record
+    }
 }
 
 impl World {
     /// The world before anything runs. Needs a tokio runtime with paused time.
     pub fn new(plan: Plan, keep_trace: bool) -> Arc<Self> {
         let seed = plan.seed;
-        Arc::new(Self {
-            began: Instant::now(),
-            trace: Mutex::new(Trace::new(keep_trace)),
+        let began = Instant::now();
+        let world = Arc::new(Self {
             network: Mutex::new(Network::new(seed)),
             hosts: (0..plan.nodes)
                 .map(|place| Mutex::new(Host::new(&plan, place)))
                 .collect(),
-            history: Mutex::default(),
-            ledger: Mutex::default(),
-            broken: Mutex::default(),
-            counts: Mutex::default(),
             seeds: Mutex::new(Dice::new(seed, "nodes")),
             disks: Mutex::new(Dice::new(seed, "disks")),
-            plan,
-        })
+            record: Record::new(plan, keep_trace, move || began.elapsed()),
+        });
+        let looked_at = Arc::downgrade(&world);
+        world.show_disks(move |keys| {
+            let world = looked_at.upgrade();
+            world.map(|world| world.disks(keys)).unwrap_or_default()
+        });
+        world
     }
 
-    /// What was decided beforehand.
-    pub fn plan(&self) -> &Plan {
-        &self.plan
-    }
-
-    /// Virtual time since the run began.
-    pub fn now(&self) -> Duration {
-        self.began.elapsed()
-    }
-
-    /// Notes an event.
-    pub fn note(&self, who: Place, what: fmt::Arguments<'_>) {
-        self.trace.lock().note(self.now(), &who, what);
-    }
-
-    /// Looks at the trace.
-    pub fn trace<R>(&self, look: impl FnOnce(&Trace) -> R) -> R {
-        look(&self.trace.lock())
-    }
-
-    /// Works on the history.
-    pub fn history<R>(&self, work: impl FnOnce(&mut History) -> R) -> R {
-        work(&mut self.history.lock())
+    /// What is noted of it.
+    pub fn record(&self) -> &Arc<Record> {
+        &self.record
     }
 
     /// Works on the network.
@@ -95,11 +76,6 @@ impl World {
             self.count("messages doubled", 1);
         }
         fate
-    }
-
-    /// How many places there are.
-    pub fn places(&self) -> usize {
-        self.hosts.len()
     }
 
     /// Works on one place. `work` must not come back to the same place.
@@ -128,7 +104,7 @@ impl World {
 
     /// Ends the node at a place without warning. Power takes what was not synced, except so much as the log kept.
     pub fn crash(&self, place: usize, kept: usize) {
-        let crash = if self.plan.loses_power() {
+        let crash = if self.plan().loses_power() {
             Crash::Power { kept }
         } else {
             Crash::Process
@@ -180,86 +156,16 @@ impl World {
 
     /// How long a sync takes at a place.
     pub fn sync_time(&self, place: usize) -> Duration {
-        let longest = if self.network.lock().is_slow(Place::Node(place)) {
-            SLOW_SYNC
-        } else {
-            SYNC
-        };
-        self.disks.lock().duration(SHORTEST_SYNC, longest)
+        let slow = self.network.lock().is_slow(Place::Node(place));
+        disk::sync_time(&mut self.disks.lock(), slow)
     }
 
-    /// Checks that the write which was just acknowledged is on W disks.
-    pub fn look_at_disks_for(&self, id: WriteId) {
-        let key = self.history(|history| history.write(id).map(|write| write.key));
-        let disks = self.disks(key.as_slice());
-        let now = self.now();
-        let kept = self.history(|history| at_acknowledgement(history, id, now, &disks));
-        self.keep(kept);
-    }
-
-    /// Checks that every acknowledged write is on W disks still.
-    pub fn look_at_disks(&self) {
-        let keys: Vec<Key> = self.history(|history| history.keys().collect());
-        let disks = self.disks(&keys);
-        let now = self.now();
-        let kept = self.history(|history| ever_after(history, now, &disks));
-        self.keep(kept);
-    }
-
+    /// What the disks have of these keys after the worst crash that may come.
     fn disks(&self, keys: &[Key]) -> Disks {
-        let power_may_go = self.plan.loses_power();
+        let power_may_go = self.plan().loses_power();
         (0..self.places())
             .map(|place| self.host(place, |host| host.safe_copies(keys, power_may_go)))
             .collect()
-    }
-
-    fn keep(&self, promise: Result<(), Violation>) {
-        if let Err(violation) = promise {
-            self.break_promise(violation);
-        }
-    }
-
-    /// Checks every dot that passes by: none may stand for two values.
-    pub fn see(&self, key: &ObjectKey, state: &State) {
-        let Some(key) = Key::of(key) else { return };
-        let mut ledger = self.ledger.lock();
-        for (dot, value) in state.values() {
-            self.keep(ledger.see(key, *dot, value));
-        }
-    }
-
-    /// Notes a broken promise; the first one counts.
-    pub fn break_promise(&self, violation: Violation) {
-        self.note(Place::Everybody, format_args!("BROKEN {violation}"));
-        self.broken.lock().get_or_insert(violation);
-    }
-
-    /// The first promise that was seen broken during the run.
-    pub fn broken(&self) -> Option<Violation> {
-        self.broken.lock().clone()
-    }
-
-    /// Counts something.
-    pub fn count(&self, what: &str, by: u64) {
-        let mut counts = self.counts.lock();
-        match counts.get_mut(what) {
-            Some(count) => *count += by,
-            None => {
-                counts.insert(what.to_owned(), by);
-            }
-        }
-    }
-
-    /// Keeps the greatest of what was seen.
-    pub fn count_max(&self, what: &str, seen: u64) {
-        let mut counts = self.counts.lock();
-        let most = counts.entry(what.to_owned()).or_default();
-        *most = (*most).max(seen);
-    }
-
-    /// What was counted.
-    pub fn counts(&self) -> BTreeMap<String, u64> {
-        self.counts.lock().clone()
     }
 
     /// Takes all nodes out of the world: they hold on to it.
@@ -269,7 +175,3 @@ impl World {
         }
     }
 }
-
-const SHORTEST_SYNC: Duration = Duration::from_micros(100);
-const SYNC: Duration = Duration::from_millis(8);
-const SLOW_SYNC: Duration = Duration::from_millis(500);

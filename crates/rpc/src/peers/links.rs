@@ -21,8 +21,12 @@ pub(super) enum Traffic {
 
 pub(super) struct Links {
     config: PeersConfig,
+    connect: Box<Connect>,
     open: Mutex<Open>,
 }
+
+/// Makes the channel of an endpoint, without a connection yet.
+type Connect = dyn Fn(&Endpoint) -> Channel + Send + Sync;
 
 #[derive(Default)]
 struct Open {
@@ -38,9 +42,13 @@ struct Link {
 }
 
 impl Links {
-    pub(super) fn new(config: PeersConfig) -> Self {
+    pub(super) fn new(
+        config: PeersConfig,
+        connect: impl Fn(&Endpoint) -> Channel + Send + Sync + 'static,
+    ) -> Self {
         Self {
             config,
+            connect: Box::new(connect),
             open: Mutex::default(),
         }
     }
@@ -81,8 +89,8 @@ impl Links {
             .initial_stream_window_size(BULK_STREAM_WINDOW_BYTES)
             .initial_connection_window_size(BULK_CONNECTION_WINDOW_BYTES);
         Ok(Link {
-            requests: endpoint.connect_lazy(),
-            bulk: bulk.connect_lazy(),
+            requests: (self.connect)(&endpoint),
+            bulk: (self.connect)(&bulk),
             last_used: now,
         })
     }

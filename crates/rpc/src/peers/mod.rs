@@ -14,10 +14,12 @@ use dynamokv_coordinator::{
 use dynamokv_gossip::{GossipTransport, Message, Refusal, TransportError};
 use dynamokv_handoff::{Entry, HintRequest, Page, RangeRequest};
 use dynamokv_ring::NodeId;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 
 use self::failure::{lost, replica_error, unreachable};
 use self::links::{Client, Links, Traffic};
+use crate::connection::{Connector, channel_over};
 use crate::convert::forwarded_verdict;
 use crate::error::required;
 use crate::pb::{internal_get_response, push_gossip_response};
@@ -75,13 +77,32 @@ struct Shared {
 }
 
 impl Peers {
-    /// Reaches nodes where `book` says that they are.
+    /// Reaches nodes by TCP, where `book` says that they are.
     pub fn new(book: Arc<dyn AddressBook>, config: PeersConfig) -> Self {
+        Self::linked(book, config, Endpoint::connect_lazy)
+    }
+
+    /// As [`new`](Self::new), but over connections that `connector` makes.
+    pub fn over(
+        book: Arc<dyn AddressBook>,
+        config: PeersConfig,
+        connector: impl Connector,
+    ) -> Self {
+        Self::linked(book, config, move |endpoint| {
+            channel_over(endpoint, connector.clone())
+        })
+    }
+
+    fn linked(
+        book: Arc<dyn AddressBook>,
+        config: PeersConfig,
+        connect: impl Fn(&Endpoint) -> Channel + Send + Sync + 'static,
+    ) -> Self {
         let gossip_timeout = config.gossip_timeout;
         Self {
             shared: Arc::new(Shared {
                 book,
-                links: Links::new(config),
+                links: Links::new(config, connect),
                 gossip_timeout,
             }),
         }

@@ -4,93 +4,70 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::stream::{Stream, unfold};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::Sleep;
-use tokio_stream::Stream;
-use tonic::transport::server::{Connected, TcpConnectInfo};
-use tracing::{debug, warn};
+use tonic::transport::server::Connected;
+use tracing::warn;
 
-/// The stream of connections. It never ends and never fails: errors of the listener pass.
-pub(super) struct Incoming {
-    listener: TcpListener,
-    slots: Arc<Semaphore>,
+use crate::connection::{Connection, Listener};
+
+/// The stream of connections. It never ends and never fails: errors of the listener pass. All connections are cut when
+/// the sender of `cut` is dropped.
+pub(super) fn incoming<L: Listener>(
+    listener: L,
+    connections_max: usize,
     cut: watch::Receiver<()>,
-    pause: Option<Pin<Box<Sleep>>>,
+) -> impl Stream<Item = io::Result<Accepted<L::Connection>>> {
+    let slots = Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS)));
+    unfold(listener, move |mut listener| {
+        let (slots, cut) = (Arc::clone(&slots), cut.clone());
+        async move {
+            let accepted = next(&mut listener, slots, cut).await;
+            Some((Ok(accepted), listener))
+        }
+    })
 }
 
-impl Incoming {
-    /// All connections are cut when the sender of `cut` is dropped.
-    pub(super) fn new(
-        listener: TcpListener,
-        connections_max: usize,
-        cut: watch::Receiver<()>,
-    ) -> Self {
-        let slots = Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS)));
-        Self {
-            listener,
-            slots,
-            cut,
-            pause: None,
-        }
-    }
-
-    fn admit(&self, stream: TcpStream) -> Option<Connection> {
-        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
-            warn!("connection refused: connections_max is reached");
-            return None;
-        };
-        if let Err(error) = stream.set_nodelay(true) {
-            debug!(%error, "TCP_NODELAY cannot be set");
-        }
-        let mut cut = self.cut.clone();
-        let cut = Box::pin(async move { while cut.changed().await.is_ok() {} });
-        Some(Connection {
-            stream,
-            cut: Some(cut),
-            _slot: slot,
-        })
-    }
-}
-
-impl Stream for Incoming {
-    type Item = io::Result<Connection>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            if let Some(pause) = &mut self.pause {
-                ready!(pause.as_mut().poll(context));
-                self.pause = None;
+async fn next<L: Listener>(
+    listener: &mut L,
+    slots: Arc<Semaphore>,
+    mut cut: watch::Receiver<()>,
+) -> Accepted<L::Connection> {
+    loop {
+        match listener.accept().await {
+            Ok(stream) => {
+                if let Ok(slot) = Arc::clone(&slots).try_acquire_owned() {
+                    let cut = Box::pin(async move { while cut.changed().await.is_ok() {} });
+                    return Accepted {
+                        stream,
+                        cut: Some(cut),
+                        _slot: slot,
+                    };
+                }
+                warn!("connection refused: connections_max is reached");
             }
-            match ready!(self.listener.poll_accept(context)) {
-                Ok((stream, _)) => {
-                    if let Some(connection) = self.admit(stream) {
-                        return Poll::Ready(Some(Ok(connection)));
-                    }
-                }
-                // Mostly a lack of file descriptors: trying again at once would only burn the processor.
-                Err(error) => {
-                    warn!(%error, "a connection could not be accepted");
-                    self.pause = Some(Box::pin(tokio::time::sleep(ACCEPT_PAUSE)));
-                }
+            // Mostly a lack of file descriptors: trying again at once would only burn the processor.
+            Err(error) => {
+                warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 }
 
 /// A client's or peer's connection.
-pub(super) struct Connection {
-    stream: TcpStream,
+pub(super) struct Accepted<S> {
+    stream: S,
     /// Completes when the connection is to be cut; `None` once it is.
     cut: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     _slot: OwnedSemaphorePermit,
 }
 
-impl Connection {
+impl<S> Accepted<S> {
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         if let Some(cut) = &mut self.cut
             && cut.as_mut().poll(context).is_ready()
@@ -105,7 +82,7 @@ impl Connection {
 }
 
 /// The reading side is always polled, so it is the one that hears of the cut.
-impl AsyncRead for Connection {
+impl<S: Connection> AsyncRead for Accepted<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -116,7 +93,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl<S: Connection> AsyncWrite for Accepted<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -146,12 +123,11 @@ impl AsyncWrite for Connection {
     }
 }
 
-impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+/// Nothing is told of a connection to the services behind it.
+impl<S> Connected for Accepted<S> {
+    type ConnectInfo = ();
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
-    }
+    fn connect_info(&self) {}
 }
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -13,13 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dynamokv_storage::{KEY_BYTES_MAX, RawStore};
-use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tonic::service::RoutesBuilder;
 use tonic::transport::Server as Transport;
 
 use self::gate::Gate;
-use self::incoming::Incoming;
+use self::incoming::incoming;
+use crate::connection::Listener;
 use crate::pb::{
     self, admin_server::AdminServer, dynamo_rpc_server::DynamoRpcServer, kv_server::KvServer,
     raw_kv_server::RawKvServer,
@@ -151,7 +151,7 @@ impl ServerBuilder {
     /// [`Error::Serve`] when the transport fails or the descriptors are unusable.
     pub async fn serve(
         mut self,
-        listener: TcpListener,
+        listener: impl Listener,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<()> {
         add_reflection(&mut self.routes).map_err(|error| Error::Serve {
@@ -162,7 +162,7 @@ impl ServerBuilder {
         self.routes.add_service(health_service);
 
         let (uncut, cut) = watch::channel(());
-        let incoming = Incoming::new(listener, self.config.connections_max, cut);
+        let incoming = incoming(listener, self.config.connections_max, cut);
         let (stop, stopping) = oneshot::channel();
         let signal = async {
             shutdown.await;

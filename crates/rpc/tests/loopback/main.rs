@@ -4,6 +4,7 @@
 
 mod admin;
 mod fakes;
+mod in_memory;
 mod kv;
 mod peers;
 mod raw;

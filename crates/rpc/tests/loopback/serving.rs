@@ -71,7 +71,7 @@ async fn reflection_lists_the_services_and_describes_them() {
             message_request: Some(question),
         };
         let mut answers = client
-            .server_reflection_info(tokio_stream::once(request))
+            .server_reflection_info(futures_util::stream::iter([request]))
             .await
             .unwrap()
             .into_inner();
