@@ -91,12 +91,12 @@ async fn visit<R, F>(
 where
     F: Future<Output = R>,
 {
-    let Some((parts, mut down)) = world.host(place, |host| host.answers(life)) else {
+    let Some((parts, down)) = world.host(place, |host| host.answers(life)) else {
         return Err(Failure::NotSent);
     };
     tokio::select! {
         biased;
-        _ = down.wait_for(|down| *down) => Err(Failure::Cut),
+        () = down.wait() => Err(Failure::Cut),
         reply = serve(parts) => Ok(reply),
     }
 }

@@ -11,10 +11,10 @@ use dynamokv::storage::{
     Engine, Failing, Family, FaultEngine, FaultPoint, ObjectStore, State, SyncMode,
 };
 use dynamokv::{DurabilityMode, EngineKind, NodeConfig, Parts, Surroundings};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::disk::{self, Plug};
+use crate::down::Down;
 use crate::history::Key;
 use crate::network::Place;
 use crate::plan::{Durability, Plan};
@@ -42,7 +42,7 @@ struct Running {
     parts: Arc<Parts<Wires>>,
     plug: Arc<Plug>,
     /// Tells those who wait for its answers that it went down.
-    down: watch::Sender<bool>,
+    down: Down,
     accepts: bool,
     /// Aborted with it.
     tasks: JoinSet<()>,
@@ -93,12 +93,12 @@ impl Host {
     }
 
     /// Whether this is the address of the node that runs here, and if so its parts and what tells that it went down.
-    pub fn answers(&self, life: u64) -> Option<(Arc<Parts<Wires>>, watch::Receiver<bool>)> {
+    pub fn answers(&self, life: u64) -> Option<(Arc<Parts<Wires>>, Down)> {
         let running = self.running.as_ref()?;
         if life != self.life || !running.accepts {
             return None;
         }
-        Some((Arc::clone(&running.parts), running.down.subscribe()))
+        Some((Arc::clone(&running.parts), running.down.clone()))
     }
 
     /// The node id on the disk.
@@ -180,8 +180,8 @@ impl Host {
             wall_clock: wall_clock(move || clock.now(), &self.clock_skew_ms),
             address: self.address(place),
         };
-        let (down, is_down) = watch::channel(false);
-        let connect = |book| Wires::new(Arc::clone(world), place, book, is_down);
+        let down = Down::default();
+        let connect = |book| Wires::new(Arc::clone(world), place, book, down.clone());
         let parts =
             Parts::start(&self.config, around, connect).map_err(|error| error.to_string())?;
         let parts = Arc::new(parts);
@@ -216,7 +216,7 @@ impl Host {
         let Some(running) = self.running.take() else {
             return;
         };
-        running.down.send_replace(true);
+        running.down.set();
         let store = Arc::clone(running.parts.store());
         let kept = match crash {
             Crash::Process => usize::MAX,

@@ -21,6 +21,7 @@
 mod courier;
 pub mod dice;
 pub mod disk;
+mod down;
 pub mod end;
 pub mod history;
 mod host;

@@ -300,6 +300,7 @@ impl Nemesis {
         }
         self.world
             .note(Place::Node(place), format_args!("its disk is lost"));
+        self.world.count("disks lost", 1);
         let seeds = self.addresses_but(place);
         self.world.host(place, |host| host.replace_disk(seeds));
         // Started by and by, as whatever is down.
@@ -340,6 +341,7 @@ impl Nemesis {
                 let now = self.world.now();
                 self.world
                     .note(Place::Node(place), format_args!("{gone} is replaced"));
+                self.world.count("nodes replaced", 1);
                 self.world.history(|history| history.settle(now));
                 self.replacing = None;
             }

@@ -12,9 +12,9 @@ use dynamokv::handoff::{Entry, Page, RangeRequest};
 use dynamokv::ring::NodeId;
 use dynamokv::rpc::{AddressBook, PeerService};
 use dynamokv::{Addresses, HandoverTransport, Service};
-use tokio::sync::watch;
 
 use crate::courier::{self, Failure};
+use crate::down::Down;
 use crate::host::place_of;
 use crate::network::Place;
 use crate::world::World;
@@ -24,17 +24,12 @@ pub struct Wires {
     world: Arc<World>,
     place: usize,
     book: Addresses,
-    down: watch::Receiver<bool>,
+    down: Down,
 }
 
 impl Wires {
     /// The way from the node at `place`, until it goes `down`.
-    pub fn new(
-        world: Arc<World>,
-        place: usize,
-        book: Addresses,
-        down: watch::Receiver<bool>,
-    ) -> Self {
+    pub fn new(world: Arc<World>, place: usize, book: Addresses, down: Down) -> Self {
         Self {
             world,
             place,
@@ -81,7 +76,7 @@ impl Wires {
         F: Future<Output = R> + Send,
     {
         // What a dead process has left under way says nothing any more.
-        if *self.down.borrow() {
+        if self.down.is_set() {
             std::future::pending::<()>().await;
         }
         let to = place_of(address).ok_or(Failure::NotSent)?;
@@ -90,7 +85,7 @@ impl Wires {
             serve(parts.service())
         })
         .await;
-        if *self.down.borrow() {
+        if self.down.is_set() {
             std::future::pending::<()>().await;
         }
         reply
