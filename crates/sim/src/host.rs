@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use dynamokv::coordinator::WallClock;
 use dynamokv::ring::NodeId;
-use dynamokv::storage::{
-    Engine, Failing, Family, FaultEngine, FaultPoint, ObjectStore, State, SyncMode,
-};
+use dynamokv::storage::{Engine, Failing, Family, FaultEngine, FaultPoint, State, SyncMode};
 use dynamokv::{DurabilityMode, EngineKind, NodeConfig, Parts, Surroundings};
 use tokio::task::JoinSet;
 
@@ -28,6 +26,7 @@ pub struct Host {
     /// Which address the place has: another one after its disk was replaced.
     life: u64,
     starts: u64,
+    id: Option<NodeId>,
     running: Option<Running>,
     clock_skew_ms: Arc<AtomicI64>,
     /// An older copy of the disk.
@@ -68,6 +67,7 @@ impl Host {
             disk: empty_disk(),
             life: 0,
             starts: 0,
+            id: None,
             running: None,
             clock_skew_ms: Arc::default(),
             backup: None,
@@ -101,10 +101,9 @@ impl Host {
         Some((Arc::clone(&running.parts), running.down.clone()))
     }
 
-    /// The node id on the disk.
+    /// The id of the node that ran here last; it is kept on the disk.
     pub fn id(&self) -> Option<NodeId> {
-        let owner = ObjectStore::owner(&self.disk);
-        owner.ok().flatten().map(NodeId)
+        self.id
     }
 
     /// Which of its nodes runs here: the disk's number, and the start's.
@@ -185,6 +184,7 @@ impl Host {
         let parts =
             Parts::start(&self.config, around, connect).map_err(|error| error.to_string())?;
         let parts = Arc::new(parts);
+        self.id = Some(parts.id());
         let mut tasks = JoinSet::new();
         let (clock, syncing) = (Arc::clone(world), Arc::clone(&plug));
         let store = Arc::clone(parts.store());

@@ -36,6 +36,8 @@ pub struct Nemesis {
 struct Replacement {
     place: usize,
     gone: NodeId,
+    /// Until when the node runs on an older copy of its disk, if it does; then the disk is thrown away.
+    older_until: Option<Duration>,
 }
 
 impl Nemesis {
@@ -60,7 +62,7 @@ impl Nemesis {
             self.wait(calm).await;
             if let Some(fault) = self.choose() {
                 self.world.count(&format!("fault {fault}"), 1);
-                self.make(fault).await;
+                self.make(fault);
             }
         }
     }
@@ -70,6 +72,9 @@ impl Nemesis {
         self.world.note(EVERYBODY, format_args!("all faults end"));
         self.ending.clear();
         self.down_until.clear();
+        if let Some(replacement) = &mut self.replacing {
+            replacement.older_until = replacement.older_until.map(|_| Duration::ZERO);
+        }
         self.world.network(|network| network.clear_up());
         for place in 0..self.world.places() {
             self.heal_disk(place);
@@ -109,7 +114,11 @@ impl Nemesis {
     async fn tend(&mut self) -> bool {
         let now = self.world.now();
         self.down_until.retain(|_, until| *until > now);
-        for place in 0..self.world.places() {
+        let on_older = self
+            .replacing
+            .filter(|replacement| replacement.older_until.is_some())
+            .map(|replacement| replacement.place);
+        for place in (0..self.world.places()).filter(|place| Some(*place) != on_older) {
             let (ended, running) = self.world.host(place, |host| {
                 (host.ended().is_some(), host.parts().is_some())
             });
@@ -129,7 +138,7 @@ impl Nemesis {
             || (0..self.world.places()).any(stopping)
     }
 
-    async fn make(&mut self, fault: Fault) {
+    fn make(&mut self, fault: Fault) {
         let place = self.dice.index(self.world.places());
         let other = self.dice.index(self.world.places());
         self.world
@@ -177,8 +186,8 @@ impl Nemesis {
                     .host(place, |host| host.fail(point, Failing::Next(times)));
             }
             Fault::FullDisk => self.world.host(place, |host| host.set_full(true)),
-            Fault::OlderDisk => self.lose_disk(place, true).await,
-            Fault::EmptyDisk => self.lose_disk(place, false).await,
+            Fault::OlderDisk => self.lose_disk(place, true),
+            Fault::EmptyDisk => self.lose_disk(place, false),
             Fault::ClockJump => {
                 let by =
                     self.dice.within(0, 2 * CLOCK_JUMP_MAX_MS) as i64 - CLOCK_JUMP_MAX_MS as i64;
@@ -270,7 +279,7 @@ impl Nemesis {
     }
 
     /// One at a time: the next disk goes only when what this one had is on enough disks again.
-    async fn lose_disk(&mut self, place: usize, older: bool) {
+    fn lose_disk(&mut self, place: usize, older: bool) {
         if self.replacing.is_some() || (self.lost_a_disk && !self.everybody_is_well()) {
             return;
         }
@@ -283,8 +292,16 @@ impl Nemesis {
         let now = self.world.now();
         self.world.history(|history| history.unsettle(now));
         self.lost_a_disk = true;
-        let gone = self.world.host(place, |host| host.id());
+        self.world.count("disks lost", 1);
         self.world.crash(place, 0);
+        let Some(gone) = self.world.host(place, |host| host.id()) else {
+            return;
+        };
+        let mut replacement = Replacement {
+            place,
+            gone,
+            older_until: None,
+        };
         if older {
             self.world.note(
                 Place::Node(place),
@@ -293,18 +310,23 @@ impl Nemesis {
             self.world.host(place, Host::restore_backup);
             // Turned away sooner or later, or at once.
             if self.world.start(place).is_ok() {
-                let time = self.dice.duration(SHORT, LONG);
-                sleep(time).await;
-                self.world.crash(place, 0);
+                let until = now + self.dice.duration(SHORT, LONG);
+                replacement.older_until = Some(until);
             }
         }
+        if replacement.older_until.is_none() {
+            self.throw_disk_away(place);
+        }
+        self.replacing = Some(replacement);
+    }
+
+    /// The next node at the place is a new one, and is started by and by, as whatever is down.
+    fn throw_disk_away(&self, place: usize) {
+        self.world.crash(place, 0);
         self.world
             .note(Place::Node(place), format_args!("its disk is lost"));
-        self.world.count("disks lost", 1);
         let seeds = self.addresses_but(place);
         self.world.host(place, |host| host.replace_disk(seeds));
-        // Started by and by, as whatever is down.
-        self.replacing = gone.map(|gone| Replacement { place, gone });
     }
 
     fn addresses_but(&self, place: usize) -> Vec<String> {
@@ -322,9 +344,17 @@ impl Nemesis {
 
     /// One step of a replacement: the operator removes the dead node.
     async fn replace(&mut self) {
-        let Some(Replacement { place, gone }) = self.replacing else {
+        let Some(replacement) = &mut self.replacing else {
             return;
         };
+        let Replacement { place, gone, .. } = *replacement;
+        if let Some(until) = replacement.older_until {
+            if self.world.now() < until {
+                return;
+            }
+            replacement.older_until = None;
+            self.throw_disk_away(place);
+        }
         let others: Vec<usize> = self
             .world
             .running()

@@ -353,7 +353,8 @@ impl<K: Kv> Client<K> {
                         story: format!("{id} was accepted with a bad context"),
                     });
                 }
-                let dot = if return_values {
+                // Where they could not be read there are none, and the reply is a plain one.
+                let dot = if return_values && !values.is_empty() {
                     let read = Quorum { size: 1, ..quorum };
                     self.note_values(key, read, invoked, &values, &token);
                     own_value(&values, body.as_ref())

@@ -5,10 +5,8 @@ use std::collections::BTreeSet;
 
 use dynamokv_sim::{Fault, Plan, Report, run};
 
-fn operations() -> usize {
-    // Unoptimised assertions cost time; `cargo test --profile sim` runs in full.
-    if cfg!(debug_assertions) { 300 } else { 500 }
-}
+/// Less than `cargo sim` does by default: this runs unoptimised too.
+const OPERATIONS: usize = 300;
 
 /// Runs a seed in a thread of its own: another thread has other luck with everything that does not come from the seed.
 fn elsewhere(plan: Plan, keep_trace: bool) -> Report {
@@ -21,7 +19,7 @@ fn elsewhere(plan: Plan, keep_trace: bool) -> Report {
 fn the_same_seed_is_the_same_run_to_the_last_event() {
     let mut digests = BTreeSet::new();
     for seed in 1..=20 {
-        let plan = Plan::new(seed, operations());
+        let plan = Plan::new(seed, OPERATIONS);
         let (one, other) = (elsewhere(plan.clone(), true), elsewhere(plan.clone(), true));
         let difference = one
             .trace
@@ -39,7 +37,7 @@ fn the_same_seed_is_the_same_run_to_the_last_event() {
 #[test]
 fn every_fault_happens_and_work_is_done_under_it() {
     for fault in Fault::ALL {
-        let mut plan = Plan::new(1, operations());
+        let mut plan = Plan::new(1, OPERATIONS);
         plan.faults = [(fault, 1)].into();
         plan.calm_max = std::time::Duration::from_secs(2);
         let report = elsewhere(plan, false);
