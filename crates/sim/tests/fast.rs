@@ -59,7 +59,13 @@ fn what_was_wrong_once_is_right() {
         // A node that was removed counted as live for ever where it was known only from before a restart.
         ("removed_node_counted_as_live", 83),
     ];
-    for (name, seed) in regressions {
+    // Where the checks or the makers of faults were wrong, not the cluster: the reply of a write whose values could not be
+    // read was taken for a read of nothing; a disk that could not be read was lost without being replaced.
+    let wrong_alarms = [
+        ("reply_without_values", 1_004_583),
+        ("unreadable_id", 1_009_113),
+    ];
+    for (name, seed) in regressions.into_iter().chain(wrong_alarms) {
         let report = elsewhere(Plan::new(seed, 500), false);
         assert_eq!(report.violation, None, "{name}: {}", report.plan);
     }
