@@ -353,7 +353,8 @@ impl<K: Kv> Client<K> {
                         story: format!("{id} was accepted with a bad context"),
                     });
                 }
-                // Where they could not be read there are none, and the reply is a plain one.
+                // Where they could not be read there are none, and the reply is a plain one; a concurrent delete may also
+                // have left none.
                 let dot = if return_values && !values.is_empty() {
                     let read = Quorum { size: 1, ..quorum };
                     self.note_values(key, read, invoked, &values, &token);
@@ -405,12 +406,15 @@ fn mode(quorum: Quorum) -> i32 {
     }
 }
 
-/// The dot by which the context of a reply exceeds that of the request.
+/// The dot by which the context of a reply exceeds that of the request; `None` if it exceeds it by more.
 fn new_dot(asked: &CausalContext, replied: &CausalContext) -> Option<Dot> {
-    replied
+    let dot = replied
         .actors()
         .map(|actor| Dot::new(actor, replied.highest(&actor)))
-        .find(|dot| !asked.covers(dot))
+        .find(|dot| !asked.covers(dot))?;
+    let mut seen = asked.clone();
+    seen.insert(dot);
+    (seen == *replied).then_some(dot)
 }
 
 fn own_value(values: &[Value], body: Option<&Bytes>) -> Option<Dot> {
