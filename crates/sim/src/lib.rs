@@ -29,6 +29,7 @@ pub mod invariants;
 pub mod kv;
 pub mod nemesis;
 pub mod network;
+mod panics;
 mod phone;
 pub mod plan;
 pub mod record;

@@ -14,6 +14,7 @@ use crate::invariants::{self, Violation};
 use crate::kv::Kv;
 use crate::nemesis::Nemesis;
 use crate::network::Place;
+use crate::panics;
 use crate::phone::Phone;
 use crate::plan::Plan;
 use crate::record::Record;
@@ -45,6 +46,7 @@ pub struct Report {
 /// Where the runtime cannot be made, or where the nodes panic.
 #[allow(clippy::expect_used)]
 pub fn run(plan: Plan, keep_trace: bool) -> Report {
+    panics::watch();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -86,8 +88,8 @@ pub(crate) fn conclude(record: &Record, end: &End) -> Report {
             }
         }
     }
-    let violation = record
-        .broken()
+    let violation = panics::noticed()
+        .or_else(|| record.broken())
         .or_else(|| invariants::check(&history, end).err());
     record.note(EVERYBODY, format_args!("the end: {:?}", fingerprint(end)));
     Report {

@@ -29,6 +29,7 @@ use self::grpc::Grpc;
 use self::nemesis::{FAULTS, Nemesis};
 use crate::end::End;
 use crate::network::Place;
+use crate::panics;
 use crate::plan::Plan;
 use crate::record::Record;
 use crate::rest::{at_rest, end_state};
@@ -40,6 +41,7 @@ use crate::workload::Client;
 /// # Panics
 /// Where the simulation itself does.
 pub fn run(mut plan: Plan, keep_trace: bool) -> Report {
+    panics::watch();
     plan.faults.retain(|fault, _| FAULTS.contains(fault));
     let mut stage = Stage::new(plan, keep_trace);
     let end = stage.play();
