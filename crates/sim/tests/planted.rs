@@ -4,38 +4,37 @@
 use dynamokv::storage::planted::{self, Bug};
 use dynamokv_sim::{Plan, run};
 
-/// What `cargo sim --seeds 200 --planted <bug>` finds first, and which promise it sees broken.
-const CAUGHT: [(Bug, u64, &str); 7] = [
-    (
-        Bug::HintLostBeforeAck,
-        1,
-        "acknowledged_copies_stay_durable",
-    ),
-    (Bug::NodeCountedTwice, 1, "acknowledged_copies_stay_durable"),
-    (Bug::ContextIgnored, 1, "deleted_stays_deleted"),
-    (Bug::EpochReused, 37, "dots_are_issued_once"),
-    (Bug::DeltaWithoutContext, 1, "siblings_are_concurrent"),
-    (Bug::RepairOverwrites, 5, "acknowledged_copies_stay_durable"),
-    (
-        Bug::FallbackNotDurable,
-        2,
-        "acknowledged_copies_stay_durable",
-    ),
+/// Seeds that a search has found, the first ones of each bug: see docs/testing.md.
+const CATCHING: [(Bug, [u64; 3]); 7] = [
+    (Bug::HintLostBeforeAck, [1, 2, 3]),
+    (Bug::NodeCountedTwice, [1, 2, 3]),
+    (Bug::ContextIgnored, [1, 2, 3]),
+    (Bug::EpochReused, [37, 47, 85]),
+    (Bug::DeltaWithoutContext, [1, 2, 3]),
+    (Bug::RepairOverwrites, [5, 12, 19]),
+    (Bug::FallbackNotDurable, [2, 7, 8]),
 ];
+
+/// Whether a run of the seed breaks a promise.
+fn broken(seed: u64, bug: Option<Bug>) -> bool {
+    let report = planted::with(bug, || run(Plan::new(seed, 500), false));
+    report.violation.is_some()
+}
 
 #[test]
 fn each_planted_bug_is_caught_and_only_with_the_bug() {
-    for (bug, seed, invariant) in CAUGHT {
-        let report = planted::with(Some(bug), || run(Plan::new(seed, 500), false));
-        let caught = report.violation.map(|violation| violation.invariant);
-        assert_eq!(caught, Some(invariant), "{bug} with seed {seed}");
-        let report = run(Plan::new(seed, 500), false);
-        assert_eq!(report.violation, None, "without {bug}: seed {seed}");
+    for (bug, seeds) in CATCHING {
+        // A change of the nodes changes every run: one that happens not to meet the bug any more is no reason to search anew.
+        let catches = seeds.iter().find(|seed| broken(**seed, Some(bug)));
+        assert!(catches.is_some(), "{bug} is not caught: search anew");
+        for seed in seeds {
+            assert!(!broken(seed, None), "seed {seed} without {bug}");
+        }
     }
     assert!(
         Bug::ALL
             .iter()
-            .all(|bug| CAUGHT.iter().any(|(caught, ..)| caught == bug)),
+            .all(|bug| CATCHING.iter().any(|(caught, _)| caught == bug)),
         "every bug is looked for"
     );
 }
