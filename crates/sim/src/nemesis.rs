@@ -60,7 +60,7 @@ impl Nemesis {
                 .dice
                 .duration(SHORTEST_CALM, self.world.plan().calm_max);
             self.wait(calm).await;
-            if let Some(fault) = self.choose() {
+            if let Some(fault) = self.world.plan().choose_fault(&mut self.dice) {
                 self.world.count(&format!("fault {fault}"), 1);
                 self.make(fault);
             }
@@ -82,18 +82,6 @@ impl Nemesis {
         while self.tend().await {
             sleep(TENDING).await;
         }
-    }
-
-    fn choose(&mut self) -> Option<Fault> {
-        let faults = &self.world.plan().faults;
-        let mut left = self.dice.below(faults.values().sum());
-        for (fault, weight) in faults {
-            match left.checked_sub(*weight) {
-                Some(rest) => left = rest,
-                None => return Some(*fault),
-            }
-        }
-        None
     }
 
     /// Waits; ends what is over, and tends to the nodes as an operator would.

@@ -194,6 +194,18 @@ impl Plan {
         }
     }
 
+    /// One of the faults, by their weights; `None` where there are none.
+    pub fn choose_fault(&self, dice: &mut Dice) -> Option<Fault> {
+        let mut left = dice.below(self.faults.values().sum());
+        for (fault, weight) in &self.faults {
+            match left.checked_sub(*weight) {
+                Some(rest) => left = rest,
+                None => return Some(*fault),
+            }
+        }
+        None
+    }
+
     /// Whether a disk may be lost.
     pub fn loses_disks(&self) -> bool {
         self.faults.keys().any(|fault| fault.loses_a_disk())

@@ -72,7 +72,7 @@ impl Nemesis {
         if now < self.next {
             return;
         }
-        if let Some(fault) = self.choose() {
+        if let Some(fault) = self.record.plan().choose_fault(&mut self.dice) {
             self.record.count(&format!("fault {fault}"), 1);
             self.make(sim, fault);
         }
@@ -98,18 +98,6 @@ impl Nemesis {
             .values_mut()
             .for_each(|until| *until = Duration::ZERO);
         self.tend(sim);
-    }
-
-    fn choose(&mut self) -> Option<Fault> {
-        let faults = &self.record.plan().faults;
-        let mut left = self.dice.below(faults.values().sum());
-        for (fault, weight) in faults {
-            match left.checked_sub(*weight) {
-                Some(rest) => left = rest,
-                None => return Some(*fault),
-            }
-        }
-        None
     }
 
     /// As an operator would: starts what is down, and what stopped by itself anew.
