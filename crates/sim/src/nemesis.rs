@@ -188,11 +188,8 @@ impl Nemesis {
 
     fn end_what_is_over(&mut self) {
         let now = self.world.now();
-        let (over, going_on) = std::mem::take(&mut self.ending)
-            .into_iter()
-            .partition(|(end, _, _)| *end <= now);
-        self.ending = going_on;
-        let over: Vec<(Duration, Fault, usize)> = over;
+        let is_over = |(end, ..): &mut (Duration, Fault, usize)| *end <= now;
+        let over: Vec<_> = self.ending.extract_if(.., is_over).collect();
         for (_, fault, place) in over {
             self.end(fault, place);
         }

@@ -60,11 +60,8 @@ impl Nemesis {
     /// Between two steps: ends what is over, tends to the nodes, and makes a fault when its time has come.
     pub(super) fn act(&mut self, sim: &mut Sim<'_>) {
         let now = self.record.now();
-        let (over, going_on) = std::mem::take(&mut self.ending)
-            .into_iter()
-            .partition(|(end, _, _)| *end <= now);
-        self.ending = going_on;
-        let over: Vec<(Duration, Fault, usize)> = over;
+        let is_over = |(end, ..): &mut (Duration, Fault, usize)| *end <= now;
+        let over: Vec<_> = self.ending.extract_if(.., is_over).collect();
         for (_, fault, place) in over {
             self.end(sim, fault, place);
         }
