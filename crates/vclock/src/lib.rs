@@ -12,6 +12,7 @@ mod inline;
 mod lease;
 mod position;
 mod siblings;
+mod sorted;
 mod token;
 pub mod varint;
 mod vector;

@@ -1,5 +1,6 @@
 //! Sibling sets: what a replica holds of one key.
 
+use crate::sorted::Walk;
 use crate::wire::{self, Format};
 use crate::{Actor, ActorId, CausalContext, Dot, Error, varint};
 
@@ -87,11 +88,12 @@ impl<V, A: Actor> Siblings<V, A> {
     /// context does not cover it; the contexts are united. Commutative, associative, idempotent.
     /// Says whether anything changed.
     ///
-    /// O(entries + values x log entries) of both sides; allocates only if something grows.
+    /// O(entries + values) of both sides; allocates only if something grows.
     pub fn join(&mut self, other: Self) -> bool {
         let superseded = self.drop_superseded(&other);
         let mut incoming = other.values;
-        incoming.retain(|(dot, _)| !self.context.covers(dot));
+        let mut known = self.context.cover();
+        incoming.retain(|(dot, _)| !known.covers(dot));
         self.take_in(incoming, &other.context) || superseded
     }
 
@@ -101,12 +103,9 @@ impl<V, A: Actor> Siblings<V, A> {
         V: Clone,
     {
         let superseded = self.drop_superseded(other);
-        let incoming = other
-            .values
-            .iter()
-            .filter(|(dot, _)| !self.context.covers(dot))
-            .cloned()
-            .collect();
+        let mut known = self.context.cover();
+        let incoming = other.values.iter().filter(|(dot, _)| !known.covers(dot));
+        let incoming = incoming.cloned().collect();
         self.take_in(incoming, &other.context) || superseded
     }
 
@@ -156,9 +155,10 @@ impl<V, A: Actor> Siblings<V, A> {
         let context = CausalContext::decode_body(input)?;
         let count = wire::take_count(input)?;
         let mut values: Vec<(Dot<A>, V)> = Vec::new();
+        let mut cover = context.cover();
         for _ in 0..count {
             let dot = Dot::decode_after(values.last().map(|(dot, _)| dot), input)?;
-            if !context.covers(&dot) {
+            if !cover.covers(&dot) {
                 return Err(Error::NotCanonical {
                     field: Format::Siblings.name(),
                     rule: "the context covers every value",
@@ -170,18 +170,16 @@ impl<V, A: Actor> Siblings<V, A> {
         Ok(Self { context, values })
     }
 
-    /// Whether the value of `dot` lives.
-    fn holds(&self, dot: &Dot<A>) -> bool {
-        self.values
-            .binary_search_by(|(held, _)| held.cmp(dot))
-            .is_ok()
-    }
-
     /// Drops the values that `other` has seen and no longer holds.
     fn drop_superseded(&mut self, other: &Self) -> bool {
         let before = self.values.len();
-        self.values
-            .retain(|(dot, _)| !other.context.covers(dot) || other.holds(dot));
+        let (mut seen, mut held) = (other.context.cover(), Walk::new(&other.values));
+        self.values.retain(|(dot, _)| {
+            !seen.covers(dot)
+                || held
+                    .seek(|(at, _)| at < dot)
+                    .is_some_and(|(at, _)| at == dot)
+        });
         self.values.len() < before
     }
 

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use crate::inline::InlineVec;
 use crate::wire::{self, Format};
-use crate::{Actor, ActorId, Dot, Error};
+use crate::{Actor, ActorId, Dot, Error, sorted};
 
 /// For each actor the counter up to which **all** its dots are known.
 ///
@@ -53,6 +53,26 @@ impl<A: Actor> VersionVector<A> {
         self.get(&actor)
             .checked_add(1)
             .map(|counter| Dot { actor, counter })
+    }
+
+    /// Names the next event of `actor` and learns it; `None`, and nothing changes, once the 64-bit
+    /// counter is used up. O(actors) for a new actor, O(log actors) otherwise.
+    ///
+    /// This is the whole of issuing where an actor never forgets; see [`issue`](crate::issue) for
+    /// those that may.
+    pub fn increment(&mut self, actor: A) -> Option<Dot<A>> {
+        match self.find(&actor) {
+            Ok(at) => {
+                let entry = &mut self.entries[at];
+                entry.counter = entry.counter.checked_add(1)?;
+                Some(*entry)
+            }
+            Err(at) => {
+                let first = Dot::new(actor, 1);
+                self.entries.insert(at, first);
+                Some(first)
+            }
+        }
     }
 
     /// Learns **all** dots of `dot.actor` up to `dot`. Says whether that was news. O(actors) for a
@@ -138,6 +158,27 @@ impl<A: Actor> VersionVector<A> {
         Ok(Self { entries })
     }
 
+    /// Learns those of the ascending `dots` that follow at once on what is known of their actor,
+    /// which must have an entry. O(actors + dots).
+    pub(crate) fn follow<'a>(&mut self, dots: impl Iterator<Item = &'a Dot<A>>)
+    where
+        A: 'a,
+    {
+        let mut at = 0;
+        let entries = &mut *self.entries;
+        for dot in dots {
+            while entries.get(at).is_some_and(|entry| entry.actor < dot.actor) {
+                at += 1;
+            }
+            if let Some(entry) = entries.get_mut(at)
+                && entry.actor == dot.actor
+                && entry.counter.checked_add(1) == Some(dot.counter)
+            {
+                entry.counter = dot.counter;
+            }
+        }
+    }
+
     /// The entries as dots: the last known one of each actor.
     pub(crate) fn tips(&self) -> &[Dot<A>] {
         &self.entries
@@ -151,49 +192,41 @@ impl<A: Actor> VersionVector<A> {
     /// Raises the counters of the actors that both know. Returns whether one was raised, and how
     /// many actors only `other` knows.
     fn raise(&mut self, other: &Self) -> (bool, usize) {
-        let (mut raised, mut missing, mut at) = (false, 0, 0);
-        let mine = &mut *self.entries;
+        let (mut raised, mut missing) = (false, 0);
+        let mut mine = self.entries.iter_mut();
+        let mut entry = mine.next();
         for theirs in other.tips() {
-            while mine.get(at).is_some_and(|entry| entry.actor < theirs.actor) {
-                at += 1;
-            }
-            match mine.get_mut(at) {
-                Some(entry) if entry.actor == theirs.actor => {
-                    raised |= entry.counter < theirs.counter;
-                    entry.counter = entry.counter.max(theirs.counter);
+            loop {
+                match &mut entry {
+                    Some(own) if own.actor == theirs.actor => {
+                        raised |= own.counter < theirs.counter;
+                        own.counter = own.counter.max(theirs.counter);
+                        entry = mine.next();
+                    }
+                    Some(own) if own.actor < theirs.actor => {
+                        entry = mine.next();
+                        continue;
+                    }
+                    _ => missing += 1,
                 }
-                _ => missing += 1,
+                break;
             }
         }
         (raised, missing)
     }
 
-    /// Takes over the `missing` actors that only `other` knows, merging from the back so that each
-    /// entry moves once.
+    /// Takes over the `missing` actors that only `other` knows.
+    #[cold]
     fn adopt(&mut self, other: &Self, missing: usize) {
         let Some(&filler) = other.tips().first() else {
             return;
         };
-        let mut read = self.entries.len();
+        let known = self.entries.len();
         self.entries.grow(missing, filler);
-        let mine = &mut *self.entries;
-        let mut write = mine.len();
-        for theirs in other.tips().iter().rev() {
-            while read > 0 && mine[read - 1].actor > theirs.actor {
-                (read, write) = (read - 1, write - 1);
-                mine[write] = mine[read];
-            }
-            if read == write {
-                return;
-            }
-            write -= 1;
-            if read > 0 && mine[read - 1].actor == theirs.actor {
-                read -= 1;
-                mine[write] = mine[read];
-            } else {
-                mine[write] = *theirs;
-            }
-        }
+        let theirs = other.tips().iter().rev();
+        sorted::interleave(&mut self.entries, known, theirs, |a, b| {
+            a.actor.cmp(&b.actor)
+        });
     }
 }
 
