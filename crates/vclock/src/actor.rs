@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::Hash;
+use std::str::FromStr;
 
 use crate::{Error, varint};
 
@@ -98,4 +99,48 @@ impl fmt::Display for ActorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}.{}", self.node, self.epoch)
     }
+}
+
+/// Reads what `Display` shows.
+impl FromStr for Epoch {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        read_back(
+            text,
+            u64::from_str_radix(text, 16).ok().map(Self),
+            "epoch",
+            "<hexadecimal>",
+        )
+    }
+}
+
+/// Reads what `Display` shows.
+impl FromStr for ActorId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let parts = || {
+            let (node, epoch) = text.split_once('.')?;
+            let node = u64::from_str_radix(node, 16).ok()?;
+            Some(Self::new(node, epoch.parse().ok()?))
+        };
+        let form = "<node, 16 hexadecimal digits>.<epoch, hexadecimal>";
+        read_back(text, parts(), "actor", form)
+    }
+}
+
+/// What was `read` from `text`, if it is shown as just this text: one text for each value.
+pub(crate) fn read_back<T: fmt::Display>(
+    text: &str,
+    read: Option<T>,
+    field: &'static str,
+    form: &'static str,
+) -> Result<T, Error> {
+    read.filter(|value| value.to_string() == text)
+        .ok_or_else(|| Error::Unreadable {
+            field,
+            text: text.to_owned(),
+            form,
+        })
 }

@@ -164,19 +164,30 @@ impl<A: Actor> CausalContext<A> {
     pub(crate) fn decode_body(input: &mut &[u8]) -> Result<Self, Error> {
         let vector = VersionVector::decode_body(input)?;
         let count = wire::take_count(input)?;
-        let mut gaps = InlineVec::<_, INLINE_GAPS>::with_capacity(wire::justified(count, input));
-        let mut tips = Walk::new(vector.tips());
+        let mut gaps = InlineVec::with_capacity(wire::justified(count, input));
         for _ in 0..count {
-            let gap = Dot::decode_after(gaps.last(), input)?;
-            if !is_gap(&gap, &mut tips) {
-                return Err(Error::NotCanonical {
-                    field: Format::Context.name(),
-                    rule: "contiguous dots are in the vector",
-                });
-            }
-            gaps.push(gap);
+            gaps.push(Dot::decode_after(gaps.last(), input)?);
         }
-        Ok(Self { vector, gaps })
+        Self::from_parts(vector, gaps)
+    }
+
+    /// The context of a vector and the dots beyond it, if they are written as they must be.
+    pub(crate) fn from_parts(
+        vector: VersionVector<A>,
+        gaps: InlineVec<Dot<A>, INLINE_GAPS>,
+    ) -> Result<Self, Error> {
+        let mut tips = Walk::new(vector.tips());
+        let rule = if !gaps.is_sorted_by(|a, b| a < b) {
+            "gaps ascend"
+        } else if !gaps.iter().all(|gap| is_gap(gap, &mut tips)) {
+            "contiguous dots are in the vector"
+        } else {
+            return Ok(Self { vector, gaps });
+        };
+        Err(Error::NotCanonical {
+            field: Format::Context.name(),
+            rule,
+        })
     }
 
     /// The gaps' part of [`CausalContext::merge`], after the vectors'.
@@ -342,4 +353,4 @@ fn tip_of<A: Actor>(actor: &A, tips: &mut Walk<'_, Dot<A>>) -> u64 {
 }
 
 /// Most contexts have no gap; a write that has not seen the one before it makes one.
-const INLINE_GAPS: usize = 1;
+pub(crate) const INLINE_GAPS: usize = 1;

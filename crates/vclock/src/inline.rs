@@ -27,7 +27,14 @@ impl<T: Copy, const N: usize> InlineVec<T, N> {
     }
 
     pub(crate) fn push(&mut self, item: T) {
-        self.insert(self.len(), item);
+        match self {
+            Self::Inline { items, len } if *len < N => {
+                items[*len] = item;
+                *len += 1;
+            }
+            Self::Heap(items) if items.capacity() > 0 => items.push(item),
+            _ => self.grow(1, item),
+        }
     }
 
     /// Puts `item` before the one at `at`.

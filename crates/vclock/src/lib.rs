@@ -11,6 +11,8 @@ mod hybrid_time;
 mod inline;
 mod lease;
 mod position;
+#[cfg(feature = "serde")]
+mod serde_forms;
 mod siblings;
 mod sorted;
 mod token;

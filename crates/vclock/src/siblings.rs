@@ -1,5 +1,6 @@
 //! Sibling sets: what a replica holds of one key.
 
+use crate::context::Cover;
 use crate::sorted::Walk;
 use crate::wire::{self, Format};
 use crate::{Actor, ActorId, CausalContext, Dot, Error, varint};
@@ -158,15 +159,28 @@ impl<V, A: Actor> Siblings<V, A> {
         let mut cover = context.cover();
         for _ in 0..count {
             let dot = Dot::decode_after(values.last().map(|(dot, _)| dot), input)?;
-            if !cover.covers(&dot) {
-                return Err(Error::NotCanonical {
-                    field: Format::Siblings.name(),
-                    rule: "the context covers every value",
-                }
-                .into());
-            }
+            covered(&mut cover, &dot)?;
             values.push((dot, take_value(input)?));
         }
+        Ok(Self { context, values })
+    }
+
+    /// The set of a context and values, if they are written as they must be.
+    #[cfg(feature = "serde")]
+    pub(crate) fn from_parts(
+        context: CausalContext<A>,
+        values: Vec<(Dot<A>, V)>,
+    ) -> Result<Self, Error> {
+        if !values.is_sorted_by(|(a, _), (b, _)| a < b) {
+            return Err(Error::NotCanonical {
+                field: Format::Siblings.name(),
+                rule: "values ascend by dot",
+            });
+        }
+        let mut cover = context.cover();
+        values
+            .iter()
+            .try_for_each(|(dot, _)| covered(&mut cover, dot))?;
         Ok(Self { context, values })
     }
 
@@ -198,5 +212,16 @@ impl<V, A: Actor> Siblings<V, A> {
 impl<V, A: Actor> Default for Siblings<V, A> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+fn covered<A: Actor>(context: &mut Cover<'_, A>, dot: &Dot<A>) -> Result<(), Error> {
+    if context.covers(dot) {
+        Ok(())
+    } else {
+        Err(Error::NotCanonical {
+            field: Format::Siblings.name(),
+            rule: "the context covers every value",
+        })
     }
 }

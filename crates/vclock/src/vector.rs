@@ -144,18 +144,33 @@ impl<A: Actor> VersionVector<A> {
 
     pub(crate) fn decode_body(input: &mut &[u8]) -> Result<Self, Error> {
         let count = wire::take_count(input)?;
-        let mut entries = InlineVec::<Dot<A>, INLINE>::with_capacity(wire::justified(count, input));
+        let mut vector = Self {
+            entries: InlineVec::with_capacity(wire::justified(count, input)),
+        };
         for _ in 0..count {
-            let entry = Dot::decode_after(entries.last(), input)?;
-            if entries.last().is_some_and(|last| last.actor == entry.actor) {
-                return Err(Error::NotCanonical {
-                    field: "version vector",
-                    rule: "one entry an actor",
-                });
-            }
-            entries.push(entry);
+            vector.push(Dot::decode_after(vector.tips().last(), input)?)?;
         }
-        Ok(Self { entries })
+        Ok(vector)
+    }
+
+    /// Appends the entry of a greater actor than all before.
+    pub(crate) fn push(&mut self, entry: Dot<A>) -> Result<(), Error> {
+        let ascends = self
+            .tips()
+            .last()
+            .is_none_or(|last| last.actor < entry.actor);
+        let rule = match (ascends, entry.counter) {
+            (false, _) => "actors ascend, one entry an actor",
+            (true, 0) => "counters start at 1",
+            (true, _) => {
+                self.entries.push(entry);
+                return Ok(());
+            }
+        };
+        Err(Error::NotCanonical {
+            field: Format::Vector.name(),
+            rule,
+        })
     }
 
     /// Learns those of the ascending `dots` that follow at once on what is known of their actor,
