@@ -1,5 +1,6 @@
 //! Who writes: a node in one of its epochs, or any other small ordered identity.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::hash::Hash;
 use std::str::FromStr;
@@ -16,7 +17,7 @@ pub struct Epoch(pub u64);
 ///
 /// A node that may have forgotten what it issued comes back as another actor, so that its new
 /// writes are never taken for old ones (the lesson of riak_kv issue 679).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ActorId {
     /// The node.
     pub node: u64,
@@ -28,6 +29,27 @@ impl ActorId {
     /// The actor that `node` is in `epoch`.
     pub const fn new(node: u64, epoch: Epoch) -> Self {
         Self { node, epoch }
+    }
+
+    /// Orders as the fields do, in one comparison without a branch.
+    const fn key(self) -> u128 {
+        (self.node as u128) << u64::BITS | self.epoch.0 as u128
+    }
+}
+
+impl Ord for ActorId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl PartialOrd for ActorId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+
+    fn lt(&self, other: &Self) -> bool {
+        self.key() < other.key()
     }
 }
 

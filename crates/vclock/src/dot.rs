@@ -27,6 +27,13 @@ impl<A> Dot<A> {
 }
 
 impl<A: Actor> Dot<A> {
+    /// Raises the counter to `counter` at least. Says whether that was news.
+    pub(crate) fn raise(&mut self, counter: u64) -> bool {
+        let news = self.counter < counter;
+        self.counter = self.counter.max(counter);
+        news
+    }
+
     /// Appends `self` relative to `previous`, a lesser dot.
     pub(crate) fn encode_after(&self, previous: Option<&Self>, out: &mut Vec<u8>) {
         self.actor.encode_after(previous.map(|p| &p.actor), out);

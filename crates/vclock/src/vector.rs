@@ -79,12 +79,7 @@ impl<A: Actor> VersionVector<A> {
     /// new actor, O(log actors) otherwise.
     pub fn advance(&mut self, dot: Dot<A>) -> bool {
         match self.find(&dot.actor) {
-            Ok(at) => {
-                let entry = &mut self.entries[at];
-                let news = entry.counter < dot.counter;
-                entry.counter = entry.counter.max(dot.counter);
-                news
-            }
+            Ok(at) => self.entries[at].raise(dot.counter),
             Err(_) if dot.counter == 0 => false,
             Err(at) => {
                 self.entries.insert(at, dot);
@@ -96,11 +91,19 @@ impl<A: Actor> VersionVector<A> {
     /// Learns all that `other` knows: the entrywise maximum. Says whether that was news. O(actors
     /// of both); allocates only if actors are new.
     pub fn merge(&mut self, other: &Self) -> bool {
-        let (raised, missing) = self.raise(other);
-        if missing > 0 {
-            self.adopt(other, missing);
+        let (mut raised, mut at) = (false, 0);
+        // Mostly both know the same actors.
+        for (own, theirs) in self.entries.iter_mut().zip(other.tips()) {
+            if own.actor != theirs.actor {
+                break;
+            }
+            raised |= own.raise(theirs.counter);
+            at += 1;
         }
-        raised || missing > 0
+        if at < other.len() {
+            raised |= self.merge_from(at, other);
+        }
+        raised
     }
 
     /// Actors and their counters, ascending by actor.
@@ -200,38 +203,42 @@ impl<A: Actor> VersionVector<A> {
     }
 
     fn find(&self, actor: &A) -> Result<usize, usize> {
-        self.entries
-            .binary_search_by(|entry| entry.actor.cmp(actor))
+        let entries = self.tips();
+        let at = if entries.len() <= INLINE {
+            entries
+                .iter()
+                .take_while(|entry| entry.actor < *actor)
+                .count()
+        } else {
+            entries.partition_point(|entry| entry.actor < *actor)
+        };
+        match entries.get(at) {
+            Some(entry) if entry.actor == *actor => Ok(at),
+            _ => Err(at),
+        }
     }
 
-    /// Raises the counters of the actors that both know. Returns whether one was raised, and how
-    /// many actors only `other` knows.
-    fn raise(&mut self, other: &Self) -> (bool, usize) {
+    /// [`VersionVector::merge`] for any actors, from entry `at` on in both.
+    #[inline(never)]
+    fn merge_from(&mut self, mut at: usize, other: &Self) -> bool {
         let (mut raised, mut missing) = (false, 0);
-        let mut mine = self.entries.iter_mut();
-        let mut entry = mine.next();
-        for theirs in other.tips() {
-            loop {
-                match &mut entry {
-                    Some(own) if own.actor == theirs.actor => {
-                        raised |= own.counter < theirs.counter;
-                        own.counter = own.counter.max(theirs.counter);
-                        entry = mine.next();
-                    }
-                    Some(own) if own.actor < theirs.actor => {
-                        entry = mine.next();
-                        continue;
-                    }
-                    _ => missing += 1,
-                }
-                break;
+        let mine = &mut *self.entries;
+        for theirs in &other.tips()[at..] {
+            while mine.get(at).is_some_and(|own| own.actor < theirs.actor) {
+                at += 1;
+            }
+            match mine.get_mut(at) {
+                Some(own) if own.actor == theirs.actor => raised |= own.raise(theirs.counter),
+                _ => missing += 1,
             }
         }
-        (raised, missing)
+        if missing > 0 {
+            self.adopt(other, missing);
+        }
+        raised || missing > 0
     }
 
     /// Takes over the `missing` actors that only `other` knows.
-    #[cold]
     fn adopt(&mut self, other: &Self, missing: usize) {
         let Some(&filler) = other.tips().first() else {
             return;
@@ -266,26 +273,48 @@ impl<A: Actor> Hash for VersionVector<A> {
 }
 
 impl<A: Actor> PartialOrd for VersionVector<A> {
-    /// The causal order. O(actors of both), stops at the first sign of concurrency.
+    /// The causal order. O(actors of both).
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        let (mut mine, mut theirs) = (self.tips(), other.tips());
-        let (mut more, mut less) = (false, false);
-        while let ([a, mine_rest @ ..], [b, theirs_rest @ ..]) = (mine, theirs) {
-            match a.actor.cmp(&b.actor) {
-                Ordering::Less => (more, mine) = (true, mine_rest),
-                Ordering::Greater => (less, theirs) = (true, theirs_rest),
-                Ordering::Equal => {
-                    more |= a.counter > b.counter;
-                    less |= a.counter < b.counter;
-                    (mine, theirs) = (mine_rest, theirs_rest);
-                }
+        let (mine, theirs) = (self.tips(), other.tips());
+        let (mut more, mut less, mut at) = (false, false, 0);
+        // Mostly both know the same actors.
+        for (a, b) in mine.iter().zip(theirs) {
+            if a.actor != b.actor {
+                break;
             }
-            if more && less {
-                return None;
+            more |= a.counter > b.counter;
+            less |= a.counter < b.counter;
+            at += 1;
+        }
+        if at < mine.len().max(theirs.len()) {
+            let rest = compare(&mine[at..], &theirs[at..]);
+            more |= matches!(rest, None | Some(Ordering::Greater));
+            less |= matches!(rest, None | Some(Ordering::Less));
+        }
+        causal_order(more, less)
+    }
+}
+
+/// The causal order of the entries of any actors, ascending. Stops at the first sign of
+/// concurrency.
+#[inline(never)]
+fn compare<A: Actor>(mut mine: &[Dot<A>], mut theirs: &[Dot<A>]) -> Option<Ordering> {
+    let (mut more, mut less) = (false, false);
+    while let ([a, mine_rest @ ..], [b, theirs_rest @ ..]) = (mine, theirs) {
+        match a.actor.cmp(&b.actor) {
+            Ordering::Less => (more, mine) = (true, mine_rest),
+            Ordering::Greater => (less, theirs) = (true, theirs_rest),
+            Ordering::Equal => {
+                more |= a.counter > b.counter;
+                less |= a.counter < b.counter;
+                (mine, theirs) = (mine_rest, theirs_rest);
             }
         }
-        causal_order(more || !mine.is_empty(), less || !theirs.is_empty())
+        if more && less {
+            return None;
+        }
     }
+    causal_order(more || !mine.is_empty(), less || !theirs.is_empty())
 }
 
 impl<A: Actor> FromIterator<Dot<A>> for VersionVector<A> {
