@@ -23,6 +23,9 @@ type HashClock = peer_vclock::VClock<ActorId, u64>;
 
 const ACTORS: [u64; 3] = [3, 10, 100];
 
+/// So few that the inputs of a batch stay in the cache.
+const BATCH: BatchSize = BatchSize::NumIterations(256);
+
 criterion_group! {
     name = benches;
     config = Criterion::default()
@@ -64,21 +67,21 @@ fn merge(c: &mut Criterion) {
                 b.iter_batched_ref(
                     || clones_of(&l.ours, &r.ours),
                     |(l, r)| l.merge(black_box(r)),
-                    BatchSize::SmallInput,
+                    BATCH,
                 );
             });
             group.bench_function(BenchmarkId::new("crdts", actors), |b| {
                 b.iter_batched_ref(
                     || clones_of(&l.crdts, &r.crdts),
                     |(l, r)| l.merge(mem::take(black_box(r))),
-                    BatchSize::SmallInput,
+                    BATCH,
                 );
             });
             group.bench_function(BenchmarkId::new("vclock", actors), |b| {
                 b.iter_batched_ref(
                     || clones_of(&l.hashed, &r.hashed),
                     |(l, r)| l.merge(black_box(r)),
-                    BatchSize::SmallInput,
+                    BATCH,
                 );
             });
         });
@@ -123,7 +126,7 @@ fn sibling_join(c: &mut Criterion) {
                 b.iter_batched_ref(
                     || (state.clone(), Some(delta.clone())),
                     |(state, delta)| delta.take().map(|delta| state.join(black_box(delta))),
-                    BatchSize::SmallInput,
+                    BATCH,
                 );
             });
 
@@ -144,7 +147,7 @@ fn sibling_join(c: &mut Criterion) {
                 b.iter_batched_ref(
                     || clones_of(&state, &delta),
                     |(state, delta)| state.merge(mem::take(black_box(delta))),
-                    BatchSize::SmallInput,
+                    BATCH,
                 );
             });
         });
@@ -272,5 +275,5 @@ fn others(actors: u64) -> Counts {
 /// Nodes have random ids, ascending here, and one epoch each.
 fn actor(number: u64) -> ActorId {
     let random = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16;
-    ActorId::new(number << 56 | random, Epoch(number + 1 << 24))
+    ActorId::new(number << 56 | random, Epoch((number + 1) << 24))
 }

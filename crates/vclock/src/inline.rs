@@ -91,7 +91,7 @@ impl<T, const N: usize> Deref for InlineVec<T, N> {
 
     fn deref(&self) -> &[T] {
         match self {
-            Self::Inline { items, len } => &items[..*len],
+            Self::Inline { items, len } => items.get(..*len).unwrap_or(items),
             Self::Heap(items) => items,
         }
     }
@@ -100,7 +100,7 @@ impl<T, const N: usize> Deref for InlineVec<T, N> {
 impl<T, const N: usize> DerefMut for InlineVec<T, N> {
     fn deref_mut(&mut self) -> &mut [T] {
         match self {
-            Self::Inline { items, len } => &mut items[..*len],
+            Self::Inline { items, len } => &mut items[..(*len).min(N)],
             Self::Heap(items) => items,
         }
     }

@@ -1,18 +1,8 @@
 //! The `serde` feature: what each type looks like to serializers.
 //!
 //! Each value has one form in each format, and nothing else is read: lists that are out of order,
-//! entries that belong elsewhere and unknown fields are errors, as they are in the binary form.
-//!
-//! | type | human-readable (JSON, TOML, ...) | else (postcard, ...) |
-//! |---|---|---|
-//! | `Epoch` | `"1f"`, hexadecimal | `u64` |
-//! | `ActorId` | `"00000000000000ab.1f"` | node, epoch |
-//! | `Dot` | `["00000000000000ab.1f", 3]` | actor, counter |
-//! | `VersionVector` | list of such dots, ascending | bytes, of `encode` |
-//! | `CausalContext` | `{"vector": [...], "gaps": [...]}`, dots ascending | bytes, of `encode` |
-//! | `Siblings` | `{"context": {...}, "values": [[dot, value], ...]}` | context, list |
-//! | `Position` | `{"epoch": "1f", "counter": 3}` | epoch, counter |
-//! | `HybridTime` | number | `u64` |
+//! entries that belong elsewhere and unknown fields are errors, as they are in the binary form. The
+//! README has the table.
 
 use std::fmt;
 use std::marker::PhantomData;

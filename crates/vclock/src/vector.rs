@@ -101,7 +101,7 @@ impl<A: Actor> VersionVector<A> {
             at += 1;
         }
         if at < other.len() {
-            raised |= self.merge_from(at, other);
+            return self.merge_from(at, other, raised);
         }
         raised
     }
@@ -218,10 +218,11 @@ impl<A: Actor> VersionVector<A> {
         }
     }
 
-    /// [`VersionVector::merge`] for any actors, from entry `at` on in both.
+    /// [`VersionVector::merge`] for any actors, from entry `at` on in both; before it one was
+    /// `raised` or not.
     #[inline(never)]
-    fn merge_from(&mut self, mut at: usize, other: &Self) -> bool {
-        let (mut raised, mut missing) = (false, 0);
+    fn merge_from(&mut self, mut at: usize, other: &Self, mut raised: bool) -> bool {
+        let mut missing = 0;
         let mine = &mut *self.entries;
         for theirs in &other.tips()[at..] {
             while mine.get(at).is_some_and(|own| own.actor < theirs.actor) {
@@ -236,6 +237,34 @@ impl<A: Actor> VersionVector<A> {
             self.adopt(other, missing);
         }
         raised || missing > 0
+    }
+
+    /// The causal order of any actors, from entry `at` on in both; before it one had `more` or
+    /// `less`. Stops at the first sign of concurrency.
+    #[inline(never)]
+    fn compare_from(
+        &self,
+        at: usize,
+        other: &Self,
+        mut more: bool,
+        mut less: bool,
+    ) -> Option<Ordering> {
+        let (mut mine, mut theirs) = (&self.tips()[at..], &other.tips()[at..]);
+        while let ([a, mine_rest @ ..], [b, theirs_rest @ ..]) = (mine, theirs) {
+            match a.actor.cmp(&b.actor) {
+                Ordering::Less => (more, mine) = (true, mine_rest),
+                Ordering::Greater => (less, theirs) = (true, theirs_rest),
+                Ordering::Equal => {
+                    more |= a.counter > b.counter;
+                    less |= a.counter < b.counter;
+                    (mine, theirs) = (mine_rest, theirs_rest);
+                }
+            }
+            if more && less {
+                return None;
+            }
+        }
+        causal_order(more || !mine.is_empty(), less || !theirs.is_empty())
     }
 
     /// Takes over the `missing` actors that only `other` knows.
@@ -286,35 +315,11 @@ impl<A: Actor> PartialOrd for VersionVector<A> {
             less |= a.counter < b.counter;
             at += 1;
         }
-        if at < mine.len().max(theirs.len()) {
-            let rest = compare(&mine[at..], &theirs[at..]);
-            more |= matches!(rest, None | Some(Ordering::Greater));
-            less |= matches!(rest, None | Some(Ordering::Less));
+        if at < mine.len() || at < theirs.len() {
+            return self.compare_from(at, other, more, less);
         }
         causal_order(more, less)
     }
-}
-
-/// The causal order of the entries of any actors, ascending. Stops at the first sign of
-/// concurrency.
-#[inline(never)]
-fn compare<A: Actor>(mut mine: &[Dot<A>], mut theirs: &[Dot<A>]) -> Option<Ordering> {
-    let (mut more, mut less) = (false, false);
-    while let ([a, mine_rest @ ..], [b, theirs_rest @ ..]) = (mine, theirs) {
-        match a.actor.cmp(&b.actor) {
-            Ordering::Less => (more, mine) = (true, mine_rest),
-            Ordering::Greater => (less, theirs) = (true, theirs_rest),
-            Ordering::Equal => {
-                more |= a.counter > b.counter;
-                less |= a.counter < b.counter;
-                (mine, theirs) = (mine_rest, theirs_rest);
-            }
-        }
-        if more && less {
-            return None;
-        }
-    }
-    causal_order(more || !mine.is_empty(), less || !theirs.is_empty())
 }
 
 impl<A: Actor> FromIterator<Dot<A>> for VersionVector<A> {
