@@ -112,7 +112,7 @@ impl TokenRing {
             ends,
             table,
             copies: spread.copies,
-            fingerprint: fingerprint::fingerprint(Scheme::Tokens, vnodes, replicas, &members),
+            fingerprint: fingerprint::of_members(Scheme::Tokens, vnodes, replicas, &members),
             tokens,
             members,
         })

@@ -1,13 +1,17 @@
 mod assign;
-mod rendezvous;
-mod shares;
+mod even;
+mod primaries;
+mod quotas;
+mod rebalance;
+pub(crate) mod rendezvous;
 
 use std::fmt;
 
 use crate::fingerprint::{self, Scheme};
 use crate::placement::{PartitionId, Placement};
 use crate::spread::Spread;
-use crate::{Error, Member, NodeId, Result, Token, TokenRange, members};
+use crate::{Error, Member, NodeId, Result, Token, TokenRange, members, shares};
+use assign::VACANT;
 use rendezvous::Contender;
 
 /// The default placement: equal partitions, each given to N nodes (strategy 3 of the Dynamo paper, section 6.2).
@@ -104,7 +108,54 @@ impl PartitionRing {
         replicas: usize,
         members: impl IntoIterator<Item = Member>,
     ) -> Result<Self> {
-        if !partitions.is_power_of_two() || partitions > Self::PARTITIONS_MAX {
+        let field = Field::new(partitions, replicas, members)?;
+        let owners = assign::assign(&field.contenders, &field.spread, &field.shares, field.bits);
+        let fingerprint =
+            fingerprint::of_members(Scheme::Partitions, partitions, replicas, &field.members);
+        Ok(field.into_ring(replicas, &owners, fingerprint))
+    }
+
+    /// The ring after a change of membership, with the fewest moves: `replicas` copies on `members`, which may differ from
+    /// the present ones in any way. O(partitions x N + moves x members) expected.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn next(&self, replicas: usize, members: impl IntoIterator<Item = Member>) -> Result<Self> {
+        let field = Field::new(self.partitions(), replicas, members)?;
+        let number = |id: &NodeId| {
+            let found = field.members.binary_search_by_key(id, |member| member.id);
+            found.map_or(VACANT, |number| number as u32)
+        };
+        let previous: Vec<u32> = self.table.iter().map(number).collect();
+        let owners = rebalance::rebalance(
+            previous.chunks_exact(self.copies.max(1)),
+            &field.contenders,
+            &field.spread,
+            &field.shares,
+            self.bits,
+        );
+        let fingerprint =
+            fingerprint::of_table(self.partitions(), replicas, &field.members, &owners);
+        Ok(field.into_ring(replicas, &owners, fingerprint))
+    }
+}
+
+/// Everything about the members that a table is made from.
+struct Field {
+    bits: u32,
+    members: Vec<Member>,
+    spread: Spread,
+    shares: Vec<u64>,
+    contenders: Vec<Contender>,
+}
+
+impl Field {
+    fn new(
+        partitions: u32,
+        replicas: usize,
+        members: impl IntoIterator<Item = Member>,
+    ) -> Result<Self> {
+        if !partitions.is_power_of_two() || partitions > PartitionRing::PARTITIONS_MAX {
             return Err(Error::Partitions { given: partitions });
         }
         members::check_replicas(replicas)?;
@@ -112,30 +163,34 @@ impl PartitionRing {
         let bits = partitions.trailing_zeros();
         let spread = Spread::new(&members, replicas);
         let shares = shares::shares(&members, &spread, bits);
-        let contenders: Vec<Contender> = members
+        let contenders = members
             .iter()
             .zip(shares::rates(&members, &spread, &shares, bits))
             .map(|(member, rate)| Contender::new(member.id, rate, bits))
             .collect();
-        let owners = assign::assign(&contenders, &spread, &shares, bits);
-        let table = owners
-            .iter()
-            .map(|&owner| members[owner as usize].id)
-            .collect();
-        Ok(PartitionRing {
+        Ok(Field {
             bits,
-            replicas,
-            table,
-            copies: spread.copies,
-            fingerprint: fingerprint::fingerprint(
-                Scheme::Partitions,
-                partitions,
-                replicas,
-                &members,
-            ),
             members,
+            spread,
+            shares,
             contenders,
         })
+    }
+
+    /// The ring in which the members of these numbers are the owners.
+    fn into_ring(self, replicas: usize, owners: &[u32], fingerprint: u64) -> PartitionRing {
+        PartitionRing {
+            bits: self.bits,
+            replicas,
+            table: owners
+                .iter()
+                .map(|&owner| self.members[owner as usize].id)
+                .collect(),
+            copies: self.spread.copies,
+            fingerprint,
+            members: self.members,
+            contenders: self.contenders,
+        }
     }
 }
 
