@@ -1,6 +1,10 @@
 //! Measures the placements and prints the table of the documentation: how even they are, how much a change moves
 //! against the least that it must, what building and updating takes, and the memory.
 //!
+//! `peak` and `first`: the most that a node holds, and is first in, by its feasible share. `join`, `leave`: replicas moved,
+//! by what the node takes over or leaves behind. `first, join`: lists with another first owner, by those of the newcomer.
+//! Where nothing has to move, as when one of three nodes leaves, `leave` is what moved.
+//!
 //! `cargo run --release -p dynamokv-ring --example placement`
 
 use std::collections::BTreeSet;
@@ -22,16 +26,18 @@ fn main() -> Result<()> {
                     weights,
                     zones,
                 };
-                case.measure("random tokens", |_, members| {
+                case.measure("random tokens", TokenRing::heap_bytes, |_, members| {
                     TokenRing::new(VNODES, REPLICAS, members)
                 })?;
-                case.measure("stateless", |_, members| {
+                case.measure("stateless", PartitionRing::heap_bytes, |_, members| {
                     PartitionRing::new(partitions, REPLICAS, members)
                 })?;
                 let nobody = PartitionRing::new(partitions, REPLICAS, [])?;
-                case.measure("successive", |before, members| {
-                    before.unwrap_or(&nobody).next(REPLICAS, members)
-                })?;
+                case.measure(
+                    "successive",
+                    PartitionRing::heap_bytes,
+                    |before, members| before.unwrap_or(&nobody).next(REPLICAS, members),
+                )?;
             }
         }
     }
@@ -49,6 +55,7 @@ impl Case {
     fn measure<P: Placement>(
         &self,
         name: &str,
+        heap_bytes: fn(&P) -> usize,
         ring: impl Fn(Option<&P>, Vec<Member>) -> Result<P>,
     ) -> Result<()> {
         let start = Instant::now();
@@ -79,7 +86,7 @@ impl Case {
             join.moved / owned(&joined, newcomer).0,
             ratio(leave.moved, owned(&current, leaver).0 - lost_copies),
             join.first / owned(&joined, newcomer).1,
-            0,
+            heap_bytes(&current) / 1024,
         );
         Ok(())
     }
@@ -141,6 +148,7 @@ fn owned(placement: &impl Placement, id: NodeId) -> (f64, f64) {
     node.map_or((0.0, 0.0), |node| (node.owned, node.primary))
 }
 
+/// The quotient, or what moved where nothing has to.
 fn ratio(moved: f64, least: f64) -> String {
     if least > 1e-9 {
         format!("{:.2}", moved / least)

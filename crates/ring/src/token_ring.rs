@@ -118,6 +118,15 @@ impl TokenRing {
         })
     }
 
+    /// The bytes on the heap, apart from the names of the zones.
+    pub fn heap_bytes(&self) -> usize {
+        size_of_val(&self.members[..])
+            + size_of_val(&self.tokens[..])
+            + size_of_val(&self.ends[..])
+            + size_of_val(&self.slices[..])
+            + size_of_val(&self.table[..])
+    }
+
     /// Tokens for each ordinary node.
     pub fn vnodes(&self) -> u32 {
         self.vnodes

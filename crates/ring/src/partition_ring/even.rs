@@ -19,12 +19,15 @@ pub(super) fn even_out(
     quotas: &[u32],
 ) {
     let mut table = Table::new(owners, before, contenders, spread, quotas);
-    for taker in 0..quotas.len() as u32 {
-        table.take_directly(taker);
+    for zone in 0..spread.sizes.len() as u32 {
+        table.take_directly(zone);
     }
-    while let Some(chain) = table.chain() {
-        for step in chain {
-            table.pass(step);
+    for giver in 0..quotas.len() as u32 {
+        while table.exceeds(giver) {
+            let chains = table.chains(giver);
+            if !chains.is_some_and(|chains| table.pass_along(&chains)) {
+                break;
+            }
         }
     }
 }
@@ -35,10 +38,27 @@ struct Table<'a> {
     before: &'a [u32],
     copies: usize,
     contenders: &'a [Contender],
+    spread: &'a Spread,
     quotas: &'a [u32],
     /// The partitions of each member.
     held: Vec<Vec<u32>>,
     picks: Picks<'a>,
+}
+
+/// Ways from one member to several ends.
+struct Chains {
+    giver: u32,
+    /// From whom each member takes over.
+    from: Vec<u32>,
+    ends: Vec<u32>,
+}
+
+impl Chains {
+    /// The pairs of giver and taker, from the end back.
+    fn hops_to(&self, end: u32) -> impl Iterator<Item = (u32, u32)> {
+        let hop = |to: u32| (to != self.giver).then(|| (self.from[to as usize], to));
+        std::iter::successors(hop(end), move |&(from, _)| hop(from))
+    }
 }
 
 /// `to` takes the partition in the stead of `from`.
@@ -71,21 +91,38 @@ impl<'a> Table<'a> {
             before,
             copies: spread.copies,
             contenders,
+            spread,
             quotas,
             held,
             picks: Picks::new(spread),
         }
     }
 
-    /// Takes partitions over from all that are above their quotas, one at a time from each.
-    fn take_directly(&mut self, taker: u32) {
-        let mut givers: Vec<u32> = (0..self.quotas.len() as u32).collect();
-        while self.lacks(taker) && !givers.is_empty() {
-            givers.retain(|&giver| {
-                let possible = self.exceeds(giver) && self.lacks(taker);
-                let step = possible.then(|| self.best_step(giver, taker)).flatten();
-                step.inspect(|&step| self.pass(step)).is_some()
-            });
+    /// The members of a zone take partitions over from all that are above their quotas, one at a time from each.
+    fn take_directly(&mut self, zone: u32) {
+        let members = 0..self.quotas.len() as u32;
+        let mut givers: Vec<u32> = members
+            .clone()
+            .filter(|&member| self.exceeds(member))
+            .collect();
+        for taker in members.filter(|&member| self.spread.zone_of[member as usize] == zone) {
+            let mut passed = true;
+            while passed {
+                passed = false;
+                givers.retain(|&giver| {
+                    let wanted = self.exceeds(giver) && self.lacks(taker);
+                    let step = wanted.then(|| self.best_step(giver, taker)).flatten();
+                    match step {
+                        Some(step) => self.pass(step),
+                        None => {
+                            return self.exceeds(giver)
+                                && (!wanted || self.may_give_to_zone(giver, zone));
+                        }
+                    }
+                    passed = true;
+                    true
+                });
+            }
         }
     }
 
@@ -96,60 +133,73 @@ impl<'a> Table<'a> {
         for at in 0..self.held[from as usize].len() {
             let partition = self.held[from as usize][at];
             let cost = (self.is_settled(from, partition), contender.cost(partition));
-            if best.is_none_or(|(least, _)| cost < least)
-                && self.may_pass(Step {
-                    partition,
-                    from,
-                    to,
-                })
-            {
-                best = Some((
-                    cost,
-                    Step {
-                        partition,
-                        from,
-                        to,
-                    },
-                ));
+            let step = Step {
+                partition,
+                from,
+                to,
+            };
+            if best.is_none_or(|(least, _)| cost < least) && self.may_pass(step) {
+                best = Some((cost, step));
             }
         }
         best.map(|(_, step)| step)
     }
 
-    /// The shortest chain of steps from a member above its quota to one below.
-    fn chain(&mut self) -> Option<Vec<Step>> {
-        let members = self.quotas.len() as u32;
-        let mut reached: VecDeque<u32> = (0..members)
-            .filter(|&member| self.exceeds(member))
-            .collect();
-        let mut rest: Vec<u32> = (0..members)
-            .filter(|&member| !self.exceeds(member))
-            .collect();
-        let mut step_to: Vec<Option<Step>> = vec![None; members as usize];
-        while let Some(from) = reached.pop_front() {
-            for at in 0..self.held[from as usize].len() {
-                let partition = self.held[from as usize][at];
-                rest.retain(|&to| {
-                    let step = Step {
-                        partition,
-                        from,
-                        to,
-                    };
-                    let passes = self.may_pass(step);
-                    if passes {
-                        step_to[to as usize] = Some(step);
-                        reached.push_back(to);
-                    }
-                    !passes
-                });
+    /// The shortest chains of steps from a member above its quota to the nearest that are below.
+    fn chains(&mut self, giver: u32) -> Option<Chains> {
+        let mut rest: Vec<Vec<u32>> = vec![Vec::new(); self.spread.sizes.len()];
+        for (&zone, member) in self.spread.zone_of.iter().zip(0..) {
+            if member != giver {
+                rest[zone as usize].push(member);
             }
-            let end = reached.iter().find(|&&member| self.lacks(member));
-            if let Some(&end) = end {
-                let step_before = |step: &Step| step_to[step.from as usize];
-                return Some(std::iter::successors(step_to[end as usize], step_before).collect());
+        }
+        let mut from = vec![giver; self.quotas.len()];
+        let mut queue = VecDeque::from([giver]);
+        while let Some(member) = queue.pop_front() {
+            let mut reached = Vec::new();
+            for at in 0..self.held[member as usize].len() {
+                self.pick_all_but(member, self.held[member as usize][at]);
+                let open = rest
+                    .iter_mut()
+                    .zip(0..)
+                    .filter(|(zone, _)| !zone.is_empty());
+                for (zone, _) in open.filter(|&(_, zone)| self.picks.admits_zone(zone)) {
+                    reached.extend(zone.extract_if(.., |member| self.picks.admits(*member)));
+                }
+            }
+            for &other in &reached {
+                from[other as usize] = member;
+            }
+            queue.extend(&reached);
+            reached.retain(|&other| self.lacks(other));
+            if !reached.is_empty() {
+                return Some(Chains {
+                    giver,
+                    from,
+                    ends: reached,
+                });
             }
         }
         None
+    }
+
+    /// Passes partitions along the chains as long as that leads to the quotas; says whether it did so at all.
+    fn pass_along(&mut self, chains: &Chains) -> bool {
+        let before = self.held[chains.giver as usize].len();
+        for &end in &chains.ends {
+            while self.exceeds(chains.giver) && self.lacks(end) {
+                let hops = chains.hops_to(end);
+                let steps: Option<Vec<Step>> =
+                    hops.map(|(from, to)| self.best_step(from, to)).collect();
+                let Some(steps) = steps else { break };
+                for step in steps {
+                    if self.may_pass(step) {
+                        self.pass(step);
+                    }
+                }
+            }
+        }
+        self.held[chains.giver as usize].len() < before
     }
 
     /// Whether the owner had the partition before the change, so that to take it over costs a move.
@@ -165,11 +215,27 @@ impl<'a> Table<'a> {
         if list.contains(&step.to) {
             return false;
         }
-        self.picks.clear();
-        for &owner in list.iter().filter(|&&owner| owner != step.from) {
-            self.picks.add(owner);
-        }
+        self.pick_all_but(step.from, step.partition);
         self.picks.admits(step.to)
+    }
+
+    /// Whether the member has a partition that some node of the zone could take.
+    fn may_give_to_zone(&mut self, giver: u32, zone: u32) -> bool {
+        (0..self.held[giver as usize].len()).any(|at| {
+            self.pick_all_but(giver, self.held[giver as usize][at]);
+            self.picks.admits_zone(zone)
+        })
+    }
+
+    /// Picks the owners of the partition but one.
+    fn pick_all_but(&mut self, owner: u32, partition: u32) {
+        let start = partition as usize * self.copies;
+        self.picks.clear();
+        for &other in &self.owners[start..start + self.copies] {
+            if other != owner {
+                self.picks.add(other);
+            }
+        }
     }
 
     fn pass(&mut self, step: Step) {

@@ -41,6 +41,35 @@ fn equal_partitions_never_change() {
 }
 
 #[test]
+fn successive_tables_never_change() {
+    let grown = |bits: u32, replicas, sizes: &[u64]| {
+        let nobody = PartitionRing::new(1 << bits, replicas, []).unwrap();
+        sizes.iter().fold(nobody, |ring, &count| {
+            ring.next(replicas, members(count)).unwrap()
+        })
+    };
+    assert_eq!(
+        lists(&grown(3, 3, &[1, 4])),
+        "2,4,3 2,1,3 2,1,3 3,1,2 1,3,2 3,4,2 1,3,2 4,2,3"
+    );
+    let sums = [
+        checksum(&grown(6, 3, &[1, 2, 3, 4, 5])),
+        checksum(&grown(8, 3, &[12, 13, 5])),
+        checksum(&grown(12, 3, &[99, 100])),
+        checksum(&grown(12, 5, &[300, 150])),
+    ];
+    assert_eq!(
+        sums,
+        [
+            1851058153681781948,
+            2892587410346796159,
+            318623083196138449,
+            1404337099941749583
+        ]
+    );
+}
+
+#[test]
 fn random_tokens_never_change() {
     let small = TokenRing::new(2, 3, members(4)).unwrap();
     assert_eq!(
