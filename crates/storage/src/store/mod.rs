@@ -185,7 +185,7 @@ impl ObjectStore {
                 key: key.clone(),
                 reason,
             }),
-            None => Ok(found.hash.map(|_| found.state)),
+            None => Ok(found.state_bytes.map(|_| found.state)),
         }
     }
 
@@ -316,7 +316,7 @@ impl ObjectStore {
             Ok((record, state_bytes)) => Ok(Stored {
                 state: record.state,
                 position: record.position,
-                hash: Some(StateHash::of_encoded(key, &state_bytes)),
+                state_bytes: Some(state_bytes),
                 damage: None,
             }),
             Err(reason) => {
@@ -347,7 +347,15 @@ impl fmt::Debug for ObjectStore {
 struct Stored {
     state: State,
     position: Option<record::Stamped>,
-    /// `None` if there is no readable record.
-    hash: Option<StateHash>,
+    /// Its canonical bytes; `None` if there is no readable record.
+    state_bytes: Option<Bytes>,
     damage: Option<crate::Damage>,
+}
+
+impl Stored {
+    /// Computed on demand: hashing a large state costs as much as reading it, and readers need no hash.
+    fn hash(&self, key: &ObjectKey) -> Option<StateHash> {
+        let bytes = self.state_bytes.as_ref()?;
+        Some(StateHash::of_encoded(key, bytes))
+    }
 }

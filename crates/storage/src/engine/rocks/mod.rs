@@ -85,10 +85,11 @@ impl RocksEngine {
     }
 
     fn handle(&self, family: &Family) -> Result<&ColumnFamily> {
-        self.families
-            .binary_search(family)
-            .ok()
-            .and_then(|_| self.db.cf_handle(family.as_str()))
+        // RocksDB has `default` open even if nobody asked for it.
+        let known = *family != Family::DEFAULT || self.families.contains(family);
+        known
+            .then(|| self.db.cf_handle(family.as_str()))
+            .flatten()
             .ok_or_else(|| Error::UnknownFamily {
                 family: family.clone(),
             })
