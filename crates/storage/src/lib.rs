@@ -17,7 +17,7 @@ mod sync;
 pub mod testing;
 mod value;
 
-pub use engine::{Batch, Engine, Family, MemoryEngine, Snapshot};
+pub use engine::{Batch, Engine, EngineStatistics, Family, MemoryEngine, Snapshot};
 pub use engine::{Failing, FaultEngine, FaultPoint};
 #[cfg(feature = "rocksdb")]
 pub use engine::{RocksEngine, RocksOptions};

@@ -1,16 +1,22 @@
 mod checkpoint;
+mod setup;
+mod snapshot;
+mod statistics;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
-use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
-    IteratorMode, Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
-};
+use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, Options, WriteBatch, WriteOptions};
 
-use crate::engine::{Batch, Engine, Entries, Family, KeyRange, Op, Snapshot, holds_nothing};
+pub use setup::RocksOptions;
+
+use setup::Setup;
+use snapshot::RocksSnapshot;
+
+use crate::engine::{Batch, Engine, EngineStatistics, Family, Op, Snapshot};
 use crate::{Error, Result};
 
 /// An engine on RocksDB, in a folder of its own.
@@ -21,24 +27,7 @@ pub struct RocksEngine {
     db: DB,
     path: PathBuf,
     families: Vec<Family>,
-}
-
-/// How a [`RocksEngine`] uses memory.
-#[derive(Clone, Debug)]
-pub struct RocksOptions {
-    /// Bytes for the block cache; write buffers are charged to it, so this bounds both. Default 128 MiB.
-    pub memory_bytes: usize,
-    /// Bytes of log after which the oldest write buffer is flushed; bounds the time to open. Default 256 MiB.
-    pub log_bytes_max: u64,
-}
-
-impl Default for RocksOptions {
-    fn default() -> Self {
-        Self {
-            memory_bytes: 128 << 20,
-            log_bytes_max: 256 << 20,
-        }
-    }
+    setup: Setup,
 }
 
 impl RocksEngine {
@@ -63,18 +52,19 @@ impl RocksEngine {
         })?;
         refuse_foreign_families(path, &families)?;
 
-        let cache = Cache::new_lru_cache(options.memory_bytes);
+        let setup = Setup::new(options);
         let descriptors = families
             .iter()
             .filter(|family| **family != Family::DEFAULT)
             .chain([&Family::DEFAULT]) // RocksDB insists on having it open.
-            .map(|family| ColumnFamilyDescriptor::new(family.as_str(), family_options(&cache)));
-        let db = DB::open_cf_descriptors(&database_options(&cache, options), path, descriptors)
+            .map(|family| ColumnFamilyDescriptor::new(family.as_str(), setup.family()));
+        let db = DB::open_cf_descriptors(&setup.database, path, descriptors)
             .map_err(|error| explain(path, &error))?;
         Ok(Self {
             db,
             path: path.into(),
             families,
+            setup,
         })
     }
 
@@ -135,10 +125,7 @@ impl Engine for RocksEngine {
     }
 
     fn snapshot(&self) -> Box<dyn Snapshot + '_> {
-        Box::new(RocksSnapshot {
-            engine: self,
-            view: self.db.snapshot(),
-        })
+        Box::new(RocksSnapshot::new(self))
     }
 
     fn sync(&self) -> Result<()> {
@@ -150,6 +137,10 @@ impl Engine for RocksEngine {
     fn checkpoint(&self, path: &Path) -> Result<()> {
         checkpoint::write(self, path)
     }
+
+    fn statistics(&self) -> Result<Option<EngineStatistics>> {
+        statistics::read(self).map(Some)
+    }
 }
 
 impl fmt::Debug for RocksEngine {
@@ -159,80 +150,6 @@ impl fmt::Debug for RocksEngine {
             .field("families", &self.families)
             .finish_non_exhaustive()
     }
-}
-
-struct RocksSnapshot<'a> {
-    engine: &'a RocksEngine,
-    view: rocksdb::Snapshot<'a>,
-}
-
-impl Snapshot for RocksSnapshot<'_> {
-    fn get(&self, family: &Family, key: &[u8]) -> Result<Option<Bytes>> {
-        let found = self.view.get_pinned_cf(self.engine.handle(family)?, key);
-        let found = found.map_err(|error| self.engine.explain(&error))?;
-        Ok(found.map(|value| Bytes::copy_from_slice(&value)))
-    }
-
-    fn range(&self, family: &Family, range: KeyRange<'_>) -> Result<Entries<'_>> {
-        let handle = self.engine.handle(family)?;
-        if holds_nothing(range) {
-            return Ok(Box::new(std::iter::empty()));
-        }
-        let mut options = ReadOptions::default();
-        match range.0 {
-            Bound::Included(start) => options.set_iterate_lower_bound(start),
-            Bound::Excluded(start) => options.set_iterate_lower_bound(successor(start)),
-            Bound::Unbounded => {}
-        }
-        match range.1 {
-            Bound::Included(end) => options.set_iterate_upper_bound(successor(end)),
-            Bound::Excluded(end) => options.set_iterate_upper_bound(end),
-            Bound::Unbounded => {}
-        }
-        let entries = self
-            .view
-            .iterator_cf_opt(handle, options, IteratorMode::Start);
-        Ok(Box::new(entries.map(|entry| {
-            let (key, value) = entry.map_err(|error| self.engine.explain(&error))?;
-            Ok((Bytes::from(key), Bytes::from(value)))
-        })))
-    }
-}
-
-/// The least key above `key`.
-fn successor(key: &[u8]) -> Vec<u8> {
-    [key, &[0]].concat()
-}
-
-fn database_options(cache: &Cache, options: &RocksOptions) -> Options {
-    let mut database = Options::default();
-    database.create_if_missing(true);
-    database.create_missing_column_families(true);
-    database.set_max_total_wal_size(options.log_bytes_max);
-    database.set_keep_log_file_num(4);
-    // Spreads the write-back of new tables, so that a flush does not stall the log's fsync.
-    database.set_bytes_per_sync(1 << 20);
-    // Half of the memory at most for writes, charged to the cache, so that one figure bounds both.
-    let write_buffers = options.memory_bytes / 2;
-    database.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager_with_cache(
-        write_buffers,
-        false,
-        cache.clone(),
-    ));
-    database
-}
-
-fn family_options(cache: &Cache) -> Options {
-    let mut tables = BlockBasedOptions::default();
-    tables.set_block_cache(cache);
-    // Charged to the cache as well; otherwise filters and indices grow with the data, beyond every bound.
-    tables.set_cache_index_and_filter_blocks(true);
-    tables.set_pin_l0_filter_and_index_blocks_in_cache(true);
-    tables.set_bloom_filter(10.0, false);
-    let mut family = Options::default();
-    family.set_block_based_table_factory(&tables);
-    family.set_compression_type(DBCompressionType::Lz4);
-    family
 }
 
 fn refuse_foreign_families(path: &Path, known: &[Family]) -> Result<()> {
