@@ -34,6 +34,15 @@ impl Keyspace {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether an encoded [`ObjectKey`] is one of this keyspace.
+    pub(crate) fn holds(&self, encoded: &[u8]) -> bool {
+        let name = encoded.get(TOKEN_BYTES..).and_then(|rest| {
+            let (length, rest) = rest.split_first()?;
+            rest.get(..usize::from(*length))
+        });
+        name == Some(self.0.as_bytes())
+    }
 }
 
 impl PartialOrd for Keyspace {

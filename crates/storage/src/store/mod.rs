@@ -1,10 +1,12 @@
 //! The versioned object store: replicated states by key, over any engine.
 
+mod check;
 mod counters;
 mod epochs;
 mod identity;
 mod meta;
 mod options;
+mod range;
 mod scan;
 mod stripes;
 #[cfg(test)]
@@ -17,10 +19,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 
+pub use check::{DamagedRecord, Scrubbed, VerifyReport};
 pub use counters::Counters;
 pub use identity::Opened;
 pub use options::StoreOptions;
-pub use scan::{DamagedRecord, Page};
+pub use range::{Cursor, Purged, RangeStatistics};
+pub use scan::Page;
 pub use write::{Applied, Joined, Settle, Settled};
 
 use counters::Meters;

@@ -68,6 +68,37 @@ impl RocksEngine {
         })
     }
 
+    /// Opens the database in `path` with all families that it holds, to look at it: nothing in the folder is changed,
+    /// writes fail. No other process should have it open: what it writes meanwhile is not seen, and files that it
+    /// deletes are missed. Needs memory for the log, which is read into it.
+    ///
+    /// # Errors
+    /// [`Error::NoStore`] where there is none, [`Error::Engine`] for anything else; each names the path.
+    pub fn open_read_only(path: impl AsRef<Path>, options: &RocksOptions) -> Result<Self> {
+        let path = path.as_ref();
+        if !path.join("CURRENT").exists() {
+            return Err(Error::NoStore { path: path.into() });
+        }
+        let setup = Setup::new(options);
+        let names = DB::list_cf(&setup.database, path).map_err(|error| explain(path, &error))?;
+        let mut families = names
+            .iter()
+            .map(|name| Family::new(name))
+            .collect::<Result<Vec<Family>>>()?;
+        families.sort();
+        let descriptors = names
+            .iter()
+            .map(|name| ColumnFamilyDescriptor::new(name, setup.family()));
+        let db = DB::open_cf_descriptors_read_only(&setup.database, path, descriptors, false)
+            .map_err(|error| explain(path, &error))?;
+        Ok(Self {
+            db,
+            path: path.into(),
+            families,
+            setup,
+        })
+    }
+
     /// The folder.
     #[must_use]
     pub fn path(&self) -> &Path {
