@@ -183,7 +183,7 @@ impl ObjectStore {
     /// # Errors
     /// [`Error::Damaged`] for an unreadable record, or the engine's failure.
     pub fn get(&self, key: &ObjectKey) -> Result<Option<State>> {
-        let found = self.load(key, &key.encode())?;
+        let found = key.with_encoded(|engine_key| self.load(key, engine_key))?;
         match found.damage {
             Some(reason) => Err(Error::Damaged {
                 key: key.clone(),
