@@ -45,7 +45,7 @@ pub const EVERYTHING: KeyRange<'static> = (Bound::Unbounded, Bound::Unbounded);
 /// - a crash keeps a prefix of the batches written, which holds at least those written before the last
 ///   successful [`sync`](Engine::sync) began;
 /// - a snapshot never changes, and iteration is in byte order;
-/// - an unknown family is [`Error::UnknownFamily`](crate::Error::UnknownFamily), and changes nothing.
+/// - an unknown family is [`Error::UnknownFamily`], and changes nothing.
 ///
 /// Calls block the caller: a cached read costs no more than a look-up, a sync costs a disk flush.
 pub trait Engine: Send + Sync + 'static {
