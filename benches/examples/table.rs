@@ -29,7 +29,7 @@ fn print(ours: &str, rows: &BTreeMap<Row, BTreeMap<String, f64>>) {
     println!("|---|--:|--:|{}", "--:|".repeat(others().count()));
     for ((group, _, size), times) in rows {
         let ours = times[ours];
-        let cell = |column: &&String| match times.get(**column) {
+        let cell = |column: &&String| match times.get(*column) {
             Some(time) => format!(" {} ({:.2}) |", readable(*time), time / ours),
             None => " |".to_owned(),
         };
