@@ -44,7 +44,7 @@ impl StateHash {
     }
 }
 
-const SHORT_BYTES_MAX: usize = 512;
+const SHORT_BYTES_MAX: usize = 2_048;
 
 fn hash_parts(parts: &[&[u8]]) -> u128 {
     let mut hasher = Xxh3::new();

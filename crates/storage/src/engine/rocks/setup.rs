@@ -56,8 +56,8 @@ impl Setup {
             database: database(options, &write_buffers),
             cache,
             write_buffers,
-            // Several fill one after the other, so one is flushed while the next takes writes.
-            write_buffer_bytes: memory / 8,
+            // Half of that: one is flushed while the next takes writes. Smaller ones mean more tables to merge.
+            write_buffer_bytes: memory / 4,
         }
     }
 
