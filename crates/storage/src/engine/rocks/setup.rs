@@ -14,8 +14,9 @@ pub struct RocksOptions {
     pub memory_bytes: usize,
     /// Bytes of log after which the oldest write buffer is flushed; bounds the time to open. Default 256 MiB.
     pub log_bytes_max: u64,
-    /// The most that flushes and compactions write a second, in bytes; they start slower and come near it only under
-    /// need. Leaves the disk to the log's syncs. At least 1 MiB. Default 128 MiB.
+    /// The most that flushes and compactions write a second, in bytes; the limit in force follows the need, from a
+    /// twentieth of this on, and leaves the rest of the disk to the log's syncs. Less than what is written for
+    /// long holds writers up. At least 1 MiB. Default 1 GiB.
     pub background_bytes_per_sec_max: u64,
 }
 
@@ -24,7 +25,7 @@ impl Default for RocksOptions {
         Self {
             memory_bytes: 128 << 20,
             log_bytes_max: 256 << 20,
-            background_bytes_per_sec_max: 128 << 20,
+            background_bytes_per_sec_max: 1 << 30,
         }
     }
 }
