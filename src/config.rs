@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dynamokv_ring::NodeId;
+use dynamokv_storage::Family;
 use serde::{Deserialize, Serialize};
 
 /// What keeps a node's data.
@@ -132,7 +133,7 @@ pub struct NodeConfig {
     pub in_flight_max: usize,
     /// Serve the raw single-node service alone, without a cluster.
     pub standalone: bool,
-    /// Column families of the raw service beside `default`.
+    /// Column families of the raw service beside `default`, `lock` and `write`.
     pub families: Vec<String>,
 }
 
@@ -295,7 +296,27 @@ impl NodeConfig {
             !(self.standalone && (self.bootstrap || !self.seeds.is_empty())),
             "standalone",
             &|| "serves one node alone: `bootstrap` and `seeds` do not go with it".to_owned(),
-        )
+        )?;
+        self.raw_families().map(|_| ())
+    }
+
+    /// The families of the raw service.
+    pub(crate) fn raw_families(&self) -> Result<Vec<Family>, ConfigError> {
+        let mut families = Family::RAW.to_vec();
+        for name in &self.families {
+            let wrong = |reason| ConfigError {
+                key: "families",
+                reason,
+            };
+            let family = Family::new(name).map_err(|error| wrong(error.to_string()))?;
+            if Family::CLUSTER.contains(&family) {
+                return Err(wrong(format!(
+                    "{name:?} is what a cluster's node keeps its own data in: choose another name"
+                )));
+            }
+            families.push(family);
+        }
+        Ok(families)
     }
 
     /// The id that was given, if one was.
@@ -355,7 +376,7 @@ mod tests {
     #[test]
     fn each_limit_names_its_key() {
         type Change = fn(&mut NodeConfig);
-        let cases: [(&str, Change); 14] = [
+        let cases: [(&str, Change); 16] = [
             ("id", |c| c.id = Some("7".into())),
             ("listen", |c| c.listen = "nowhere".into()),
             ("advertise", |c| c.advertise = Some(":1".into())),
@@ -369,6 +390,8 @@ mod tests {
             ("phi-threshold", |c| c.phi_threshold = f64::NAN),
             ("siblings-soft", |c| c.siblings_soft = 1_000),
             ("cluster", |c| c.cluster = String::new()),
+            ("families", |c| c.families = vec!["No Name".into()]),
+            ("families", |c| c.families = vec!["objects".into()]),
             ("bootstrap", |c| {
                 c.bootstrap = true;
                 c.seeds = vec!["a:1".into()];

@@ -11,13 +11,9 @@ use crate::{Error, NodeConfig};
 /// Opens the engine with the families of a cluster's node, or of the raw service in standalone mode.
 pub(crate) fn open(config: &NodeConfig) -> Result<Arc<dyn Engine>, Error> {
     let families = if config.standalone {
-        let mut families = vec![Family::DEFAULT];
-        for name in &config.families {
-            families.push(Family::new(name)?);
-        }
-        families
+        config.raw_families()?
     } else {
-        vec![Family::OBJECTS, Family::META, Family::HINTS]
+        Family::CLUSTER.to_vec()
     };
     Ok(match config.engine {
         EngineKind::Memory => Arc::new(MemoryEngine::new(families)),

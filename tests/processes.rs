@@ -373,14 +373,21 @@ async fn the_standalone_raw_service_keeps_families_apart_and_outlives_a_kill() {
         end: "u8".into(),
         ..RawScanRequest::default()
     };
-    let mut page = None;
+    let mut pages = None;
     eventually("the node is back", async || {
-        page = raw.raw_scan(scan.clone()).await.ok();
-        page.is_some()
+        pages = raw.raw_scan(scan.clone()).await.ok();
+        pages.is_some()
     })
     .await;
-    let pairs = page.unwrap().into_inner().pairs;
-    let keys: Vec<String> = pairs
+    let page = pages
+        .unwrap()
+        .into_inner()
+        .message()
+        .await
+        .unwrap()
+        .unwrap();
+    let keys: Vec<String> = page
+        .pairs
         .iter()
         .map(|pair| String::from_utf8_lossy(&pair.key).into_owned())
         .collect();

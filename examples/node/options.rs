@@ -145,7 +145,7 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
     (
         "families",
         Kind::List,
-        "Column family of the raw service beside `default`; may be given several times",
+        "Column family of the raw service beside `default`, `lock` and `write`; may be given several times",
     ),
 ];
 
