@@ -4,116 +4,17 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dynamokv::rpc::pb::raw_kv_client::RawKvClient;
 use dynamokv::rpc::pb::{RawDeleteRequest, RawGetRequest, RawPutRequest, RawScanRequest};
+use support::process::{Process, refusal};
 use support::{Client, bodies, eventually};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::{Child, Command};
 use tonic::Code;
 use tonic::transport::Channel;
-
-/// The example that the tests run; cargo builds examples with the tests.
-fn program() -> PathBuf {
-    let tests = std::env::current_exe().unwrap();
-    let program = tests
-        .parent()
-        .unwrap()
-        .parent()
-        .unwrap()
-        .join("examples/node");
-    assert!(
-        program.exists(),
-        "{} is missing: `cargo build --example node` first",
-        program.display()
-    );
-    program
-}
-
-fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(program());
-    command
-        .args(args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    command
-}
-
-struct Process {
-    child: Child,
-    address: String,
-    folder: PathBuf,
-}
-
-impl Process {
-    /// Starts a node and waits for the line that says where it listens.
-    async fn start(folder: &Path, listen: &str, more: &[&str]) -> Self {
-        let folder_text = folder.to_str().unwrap();
-        let mut args = vec![
-            "--data-dir",
-            folder_text,
-            "--listen",
-            listen,
-            "--gossip-interval-ms",
-            "100",
-        ];
-        args.extend(more);
-        let mut child = command(&args).stderr(Stdio::inherit()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .await
-            .unwrap();
-        let address = line
-            .split_whitespace()
-            .skip_while(|word| *word != "on")
-            .nth(1);
-        let address = address
-            .unwrap_or_else(|| panic!("the node says where it listens, not {line:?}"))
-            .to_owned();
-        Self {
-            child,
-            address,
-            folder: folder.to_owned(),
-        }
-    }
-
-    fn client(&self) -> Client {
-        Client::new(&self.address)
-    }
-
-    async fn kill(&mut self) {
-        self.child.kill().await.unwrap();
-    }
-
-    async fn restart(&mut self) {
-        *self = Self::start(&self.folder.clone(), &self.address.clone(), &[]).await;
-    }
-
-    async fn terminate(&mut self) -> ExitStatus {
-        let pid = self.child.id().unwrap().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .await
-                .unwrap()
-                .success()
-        );
-        tokio::time::timeout(support::PATIENCE, self.child.wait())
-            .await
-            .expect("it stops")
-            .unwrap()
-    }
-}
 
 async fn three(folder: &TempDir) -> Vec<Process> {
     let mut nodes =
@@ -263,25 +164,6 @@ async fn a_term_signal_stops_a_node_cleanly() {
             .is_ok_and(|reply| bodies(&reply.values) == ["v"])
     })
     .await;
-}
-
-/// Runs the node and gives what it says when it fails.
-async fn refusal(args: &[&str]) -> String {
-    let mut child = command(args).spawn().unwrap();
-    let mut said = String::new();
-    let status = tokio::time::timeout(support::PATIENCE, child.wait())
-        .await
-        .expect("it ends")
-        .unwrap();
-    child
-        .stderr
-        .take()
-        .unwrap()
-        .read_to_string(&mut said)
-        .await
-        .unwrap();
-    assert!(!status.success(), "{args:?} is refused");
-    said
 }
 
 #[tokio::test(flavor = "multi_thread")]
