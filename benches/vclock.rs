@@ -1,143 +1,209 @@
-//! Causality: comparing and merging clocks, joining sibling sets, the binary form of contexts.
+//! Causality beside the crates that one would take instead, on the same inputs: the version vectors
+//! and multi-value registers of `crdts`, the version vectors of `vclock`. All are generic over the
+//! actor and get the same one, of 16 bytes; what has no binary form of its own is written by
+//! postcard.
 //!
-//! `cargo bench --bench vclock`
+//! `cargo bench --no-default-features --bench vclock`
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use std::collections::HashMap;
 use std::hint::black_box;
+use std::mem;
+use std::time::Duration;
 
+use crdts::{CmRDT, CvRDT, MVReg, mvreg};
 use criterion::measurement::WallTime;
 use criterion::{
     BatchSize, BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main,
 };
 use dynamokv_vclock::{ActorId, CausalContext, Dot, Epoch, Siblings, VersionVector};
 
-const ACTORS: [u64; 4] = [1, 3, 10, 50];
+type CrdtsClock = crdts::VClock<ActorId>;
+type HashClock = peer_vclock::VClock<ActorId, u64>;
 
-criterion_group!(
-    benches, compare, merge, advance, covers, delta_join, encode, decode
-);
+const ACTORS: [u64; 3] = [3, 10, 100];
+
+/// So few that the inputs of a batch stay in the cache.
+const BATCH: BatchSize = BatchSize::NumIterations(256);
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_millis(900))
+        .sample_size(40)
+        .without_plots();
+    targets = compare, merge, increment, sibling_join, encode, decode, covers
+}
 criterion_main!(benches);
 
-/// Two clocks of the same actors: one after the other, and concurrent.
+/// Two clocks of the same actors: one after the other, and concurrent, which is seen at the first
+/// and the last actor only.
 fn compare(c: &mut Criterion) {
-    for_each_size(c, "compare", |group, actors| {
-        let clock = vector(actors, 7);
-        let after = advanced(&clock, actors - 1);
-        group.bench_function(BenchmarkId::new("after", actors), |b| {
-            b.iter(|| black_box(&after).partial_cmp(black_box(&clock)));
-        });
-        if actors > 1 {
-            let (left, right) = (advanced(&clock, 0), after);
-            group.bench_function(BenchmarkId::new("concurrent", actors), |b| {
-                b.iter(|| black_box(&left).partial_cmp(black_box(&right)));
+    let mut compared = |name, left: fn(u64) -> Counts, right: fn(u64) -> Counts| {
+        for_each_size(c, name, |group, actors| {
+            let (l, r) = (Clocks::of(&left(actors)), Clocks::of(&right(actors)));
+            group.bench_function(ours(actors), |b| {
+                b.iter(|| black_box(&l.ours).partial_cmp(black_box(&r.ours)));
             });
-        }
-    });
+            group.bench_function(BenchmarkId::new("crdts", actors), |b| {
+                b.iter(|| black_box(&l.crdts).partial_cmp(black_box(&r.crdts)));
+            });
+            group.bench_function(BenchmarkId::new("vclock", actors), |b| {
+                b.iter(|| black_box(&l.hashed).partial_cmp(black_box(&r.hashed)));
+            });
+        });
+    };
+    compared("compare, before", counts, last_raised);
+    compared("compare, concurrent", first_raised, last_raised);
 }
 
+/// Cloning the inputs is not part of the time, though `crdts` consumes the other clock.
 fn merge(c: &mut Criterion) {
-    for_each_size(c, "merge", |group, actors| {
-        let clock = vector(actors, 7);
-        let (left, right) = (advanced(&clock, 0), advanced(&clock, actors - 1));
-        group.bench_function(BenchmarkId::new("same actors", actors), |b| {
-            b.iter_batched_ref(
-                || left.clone(),
-                |left| left.merge(black_box(&right)),
-                BatchSize::SmallInput,
-            );
-        });
-        let others = (0..actors)
-            .map(|node| Dot::new(actor(node * 2 + 1), 7))
-            .collect();
-        let evens: VersionVector = (0..actors)
-            .map(|node| Dot::new(actor(node * 2), 7))
-            .collect();
-        group.bench_function(BenchmarkId::new("other actors", actors), |b| {
-            b.iter_batched_ref(
-                || evens.clone(),
-                |evens| evens.merge(black_box(&others)),
-                BatchSize::SmallInput,
-            );
-        });
-    });
-}
-
-fn advance(c: &mut Criterion) {
-    for_each_size(c, "advance", |group, actors| {
-        let mut clock = vector(actors, 1);
-        let last = actor(actors - 1);
-        group.bench_function(BenchmarkId::from_parameter(actors), |b| {
-            b.iter(|| {
-                let counter = clock.get(black_box(&last)) + 1;
-                clock.advance(Dot::new(last, counter))
+    let mut merged = |name, left: fn(u64) -> Counts, right: fn(u64) -> Counts| {
+        for_each_size(c, name, |group, actors| {
+            let (l, r) = (Clocks::of(&left(actors)), Clocks::of(&right(actors)));
+            group.bench_function(ours(actors), |b| {
+                b.iter_batched_ref(
+                    || clones_of(&l.ours, &r.ours),
+                    |(l, r)| l.merge(black_box(r)),
+                    BATCH,
+                );
+            });
+            group.bench_function(BenchmarkId::new("crdts", actors), |b| {
+                b.iter_batched_ref(
+                    || clones_of(&l.crdts, &r.crdts),
+                    |(l, r)| l.merge(mem::take(black_box(r))),
+                    BATCH,
+                );
+            });
+            group.bench_function(BenchmarkId::new("vclock", actors), |b| {
+                b.iter_batched_ref(
+                    || clones_of(&l.hashed, &r.hashed),
+                    |(l, r)| l.merge(black_box(r)),
+                    BATCH,
+                );
             });
         });
+    };
+    merged("merge, nothing new", last_raised, counts);
+    merged("merge, same actors", first_raised, last_raised);
+    merged("merge, other actors", counts, others);
+}
+
+fn increment(c: &mut Criterion) {
+    for_each_size(c, "increment", |group, actors| {
+        let mut clocks = Clocks::of(&counts(actors));
+        let last = actor(actors - 1);
+        group.bench_function(ours(actors), |b| {
+            b.iter(|| clocks.ours.increment(*black_box(&last)));
+        });
+        group.bench_function(BenchmarkId::new("crdts", actors), |b| {
+            b.iter(|| {
+                let dot = clocks.crdts.inc(*black_box(&last));
+                clocks.crdts.apply(dot);
+            });
+        });
+        group.bench_function(BenchmarkId::new("vclock", actors), |b| {
+            b.iter(|| clocks.hashed.incr(black_box(&last)));
+        });
     });
 }
 
-/// A dot looked for in a context with gaps.
-fn covers(c: &mut Criterion) {
-    for_each_size(c, "covers", |group, actors| {
-        let context = context_with_gap(actors);
-        let dot = Dot::new(actor(actors / 2), 8);
-        group.bench_function(BenchmarkId::from_parameter(actors), |b| {
-            b.iter(|| black_box(&context).covers(black_box(&dot)));
-        });
-    });
-}
+/// A replica that holds one value takes the delta of a put that has seen it, and of one that has
+/// not.
+fn sibling_join(c: &mut Criterion) {
+    let mut joined = |name, sees_it: bool| {
+        for_each_size(c, name, |group, actors| {
+            let seen = Clocks::of(&counts(actors));
+            let (first, second) = (actor(0), actor(actors - 1));
 
-/// One replica takes the delta of a put that follows what it holds.
-fn delta_join(c: &mut Criterion) {
-    for_each_size(c, "delta join", |group, actors| {
-        let known = CausalContext::from(vector(actors, 7));
-        let state = Siblings::delta(Dot::new(actor(0), 8), 1u64, &known);
-        let delta = Siblings::delta(Dot::new(actor(actors - 1), 9), 2u64, state.context());
-        group.bench_function(BenchmarkId::new("successor", actors), |b| {
-            let states = || (state.clone(), delta.clone());
-            b.iter_batched(
-                states,
-                |(mut state, delta)| {
-                    state.join(delta);
-                    state
-                },
-                BatchSize::SmallInput,
-            );
+            let known = CausalContext::from(seen.ours);
+            let state = Siblings::delta(Dot::new(first, 8), 1_u64, &known);
+            let client = if sees_it { state.context() } else { &known };
+            let delta = Siblings::delta(Dot::new(second, 8), 2, client);
+            group.bench_function(ours(actors), |b| {
+                b.iter_batched_ref(
+                    || (state.clone(), Some(delta.clone())),
+                    |(state, delta)| delta.take().map(|delta| state.join(black_box(delta))),
+                    BATCH,
+                );
+            });
+
+            let put = |mut clock: CrdtsClock, actor, val| {
+                clock.apply(clock.inc(actor));
+                let mut register = MVReg::default();
+                register.apply(mvreg::Op::Put { clock, val });
+                register
+            };
+            let state = put(seen.crdts.clone(), first, 1_u64);
+            let client = if sees_it {
+                state.read().add_clock
+            } else {
+                seen.crdts
+            };
+            let delta = put(client, second, 2);
+            group.bench_function(BenchmarkId::new("crdts", actors), |b| {
+                b.iter_batched_ref(
+                    || clones_of(&state, &delta),
+                    |(state, delta)| state.merge(mem::take(black_box(delta))),
+                    BATCH,
+                );
+            });
         });
-        let rival = Siblings::delta(Dot::new(actor(actors), 1), 2u64, &known);
-        group.bench_function(BenchmarkId::new("rival", actors), |b| {
-            let states = || (state.clone(), rival.clone());
-            b.iter_batched(
-                states,
-                |(mut state, rival)| {
-                    state.join(rival);
-                    state
-                },
-                BatchSize::SmallInput,
-            );
-        });
-    });
+    };
+    joined("sibling join, successor", true);
+    joined("sibling join, rival", false);
 }
 
 fn encode(c: &mut Criterion) {
     for_each_size(c, "encode", |group, actors| {
-        let context = context_with_gap(actors);
-        let mut bytes = Vec::with_capacity(4096);
-        group.bench_function(BenchmarkId::from_parameter(actors), |b| {
+        let clocks = Clocks::of(&counts(actors));
+        let mut bytes = Vec::with_capacity(8192);
+        group.bench_function(ours(actors), |b| {
             b.iter(|| {
                 bytes.clear();
-                black_box(&context).encode(&mut bytes);
+                black_box(&clocks.ours).encode(&mut bytes);
                 black_box(bytes.len())
             });
+        });
+        let mut buffer = vec![0; 8192];
+        group.bench_function(BenchmarkId::new("crdts", actors), |b| {
+            b.iter(|| postcard::to_slice(black_box(&clocks.crdts), &mut buffer).map(|s| s.len()));
+        });
+        group.bench_function(BenchmarkId::new("vclock", actors), |b| {
+            b.iter(|| postcard::to_slice(black_box(&clocks.hashed), &mut buffer).map(|s| s.len()));
         });
     });
 }
 
 fn decode(c: &mut Criterion) {
     for_each_size(c, "decode", |group, actors| {
+        let clocks = Clocks::of(&counts(actors));
         let mut bytes = Vec::new();
-        context_with_gap(actors).encode(&mut bytes);
-        group.bench_function(BenchmarkId::from_parameter(actors), |b| {
-            b.iter(|| CausalContext::<ActorId>::decode(black_box(&bytes)).unwrap());
+        clocks.ours.encode(&mut bytes);
+        group.bench_function(ours(actors), |b| {
+            b.iter(|| VersionVector::<ActorId>::decode(black_box(&bytes)).unwrap());
+        });
+        let bytes = postcard::to_stdvec(&clocks.crdts).unwrap();
+        group.bench_function(BenchmarkId::new("crdts", actors), |b| {
+            b.iter(|| postcard::from_bytes::<CrdtsClock>(black_box(&bytes)).unwrap());
+        });
+        let bytes = postcard::to_stdvec(&clocks.hashed).unwrap();
+        group.bench_function(BenchmarkId::new("vclock", actors), |b| {
+            b.iter(|| postcard::from_bytes::<HashClock>(black_box(&bytes)).unwrap());
+        });
+    });
+}
+
+/// A dot looked for in a context with a gap. No peer has contexts with gaps.
+fn covers(c: &mut Criterion) {
+    for_each_size(c, "covers", |group, actors| {
+        let mut context = CausalContext::from(Clocks::of(&counts(actors)).ours);
+        context.insert(Dot::new(actor(actors - 1), 9));
+        let dot = Dot::new(actor(actors / 2), 8);
+        group.bench_function(ours(actors), |b| {
+            b.iter(|| black_box(&context).covers(black_box(&dot)));
         });
     });
 }
@@ -154,28 +220,60 @@ fn for_each_size(
     group.finish();
 }
 
-fn actor(number: u64) -> ActorId {
-    ActorId::new(
-        number.wrapping_mul(0x9e37_79b9_7f4a_7c15),
-        Epoch(number << 24),
-    )
+fn ours(actors: u64) -> BenchmarkId {
+    BenchmarkId::new("dynamokv", actors)
 }
 
-fn vector(actors: u64, counter: u64) -> VersionVector {
+/// One clock in each crate's form.
+struct Clocks {
+    ours: VersionVector,
+    crdts: CrdtsClock,
+    hashed: HashClock,
+}
+
+impl Clocks {
+    fn of(counts: &Counts) -> Self {
+        let each = || counts.iter().copied();
+        Self {
+            ours: each().map(|(actor, n)| Dot::new(actor, n)).collect(),
+            crdts: each().map(|(actor, n)| crdts::Dot::new(actor, n)).collect(),
+            hashed: each().collect::<HashMap<_, _>>().into(),
+        }
+    }
+}
+
+fn clones_of<T: Clone>(left: &T, right: &T) -> (T, T) {
+    (left.clone(), right.clone())
+}
+
+type Counts = Vec<(ActorId, u64)>;
+
+/// All actors at 7.
+fn counts(actors: u64) -> Counts {
+    (0..actors).map(|number| (actor(number), 7)).collect()
+}
+
+fn first_raised(actors: u64) -> Counts {
+    let mut counts = counts(actors);
+    counts[0].1 += 1;
+    counts
+}
+
+fn last_raised(actors: u64) -> Counts {
+    let mut counts = counts(actors);
+    counts[actors as usize - 1].1 += 1;
+    counts
+}
+
+/// As many other actors, between those of [`counts`].
+fn others(actors: u64) -> Counts {
     (0..actors)
-        .map(|number| Dot::new(actor(number), counter))
+        .map(|number| (ActorId::new(actor(number).node, Epoch(1)), 7))
         .collect()
 }
 
-fn advanced(clock: &VersionVector, number: u64) -> VersionVector {
-    let mut clock = clock.clone();
-    clock.advance(Dot::new(actor(number), clock.get(&actor(number)) + 1));
-    clock
-}
-
-/// All actors at 7, and the last one's ninth write before its eighth.
-fn context_with_gap(actors: u64) -> CausalContext {
-    let mut context = CausalContext::from(vector(actors, 7));
-    context.insert(Dot::new(actor(actors - 1), 9));
-    context
+/// Nodes have random ids, ascending here, and one epoch each.
+fn actor(number: u64) -> ActorId {
+    let random = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16;
+    ActorId::new(number << 56 | random, Epoch((number + 1) << 24))
 }

@@ -50,6 +50,13 @@ pub enum Error {
         /// Partitions of the next ring.
         next: u32,
     },
+    /// The bytes are not the table of the ring with that fingerprint: they are damaged, or belong to other members, or the
+    /// ring was not made by [`PartitionRing::next`]. Fetch them again.
+    #[error("the table does not belong to the fingerprint {fingerprint:016x}: fetch it again")]
+    Table {
+        /// The fingerprint of the ring that was wanted.
+        fingerprint: u64,
+    },
     /// The text is no node id: write exactly 16 hexadecimal digits.
     #[error("node id {given:?} is malformed: it must be exactly 16 hexadecimal digits")]
     NodeId {

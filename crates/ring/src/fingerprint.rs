@@ -7,13 +7,27 @@ use crate::Member;
 /// The ways of placing. The number also stands for the version of the algorithm: a change of placement takes a new one.
 #[derive(Clone, Copy)]
 pub(crate) enum Scheme {
-    Partitions = 1,
     Tokens = 2,
+    Table = 3,
+    Partitions = 4,
 }
 
 /// XXH3-64 over a canonical form of everything that placement depends on. `parts` is the number of partitions or of
 /// virtual nodes; the members come in the order of their ids.
-pub(crate) fn fingerprint(scheme: Scheme, parts: u32, replicas: usize, members: &[Member]) -> u64 {
+pub(crate) fn of_members(scheme: Scheme, parts: u32, replicas: usize, members: &[Member]) -> u64 {
+    canonical(scheme, parts, replicas, members).digest()
+}
+
+/// The same for a table that no rule but its past explains: its owners, by the numbers of the members, are part of it.
+pub(crate) fn of_table(parts: u32, replicas: usize, members: &[Member], owners: &[u32]) -> u64 {
+    let mut hash = canonical(Scheme::Table, parts, replicas, members);
+    for owner in owners {
+        hash.update(&owner.to_le_bytes());
+    }
+    hash.digest()
+}
+
+fn canonical(scheme: Scheme, parts: u32, replicas: usize, members: &[Member]) -> Xxh3 {
     let mut hash = Xxh3::new();
     let mut number = |value: u64| hash.update(&value.to_le_bytes());
     number(scheme as u64);
@@ -31,5 +45,5 @@ pub(crate) fn fingerprint(scheme: Scheme, parts: u32, replicas: usize, members: 
         }
         hash.update(zone);
     }
-    hash.digest()
+    hash
 }

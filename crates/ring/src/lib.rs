@@ -12,6 +12,7 @@ mod members;
 mod node;
 mod partition_ring;
 mod placement;
+mod shares;
 mod spread;
 mod token;
 mod token_ring;

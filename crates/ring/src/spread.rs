@@ -86,23 +86,25 @@ impl<'a> Picks<'a> {
 
     /// Whether the member may be added: it is not there yet and its zone has room.
     pub(crate) fn admits(&self, member: u32) -> bool {
-        if self.is_complete() || self.chosen.contains(&member) {
-            return false;
-        }
-        let taken = self.taken_in_zone_of(member);
-        taken < self.spread.even || (taken == self.spread.even && self.extras > 0)
+        !self.chosen.contains(&member) && self.admits_zone(self.spread.zone_of[member as usize])
+    }
+
+    /// Whether the zone has room for another copy.
+    pub(crate) fn admits_zone(&self, zone: u32) -> bool {
+        let taken = self.taken_in(zone);
+        !self.is_complete()
+            && (taken < self.spread.even || (taken == self.spread.even && self.extras > 0))
     }
 
     /// Adds a member that is admitted.
     pub(crate) fn add(&mut self, member: u32) {
-        if self.taken_in_zone_of(member) == self.spread.even {
+        if self.taken_in(self.spread.zone_of[member as usize]) == self.spread.even {
             self.extras = self.extras.saturating_sub(1);
         }
         self.chosen.push(member);
     }
 
-    fn taken_in_zone_of(&self, member: u32) -> u32 {
-        let zone = self.spread.zone_of[member as usize];
+    fn taken_in(&self, zone: u32) -> u32 {
         let of_zone = |&&other: &&u32| self.spread.zone_of[other as usize] == zone;
         self.chosen.iter().filter(of_zone).count() as u32
     }

@@ -112,10 +112,19 @@ impl TokenRing {
             ends,
             table,
             copies: spread.copies,
-            fingerprint: fingerprint::fingerprint(Scheme::Tokens, vnodes, replicas, &members),
+            fingerprint: fingerprint::of_members(Scheme::Tokens, vnodes, replicas, &members),
             tokens,
             members,
         })
+    }
+
+    /// The bytes on the heap, apart from the names of the zones.
+    pub fn heap_bytes(&self) -> usize {
+        size_of_val(&self.members[..])
+            + size_of_val(&self.tokens[..])
+            + size_of_val(&self.ends[..])
+            + size_of_val(&self.slices[..])
+            + size_of_val(&self.table[..])
     }
 
     /// Tokens for each ordinary node.

@@ -176,6 +176,31 @@ pub enum Error {
         family: Arc<str>,
     },
 
+    /// No checkpoint was written: there is something in its place already, which was not touched.
+    #[error("the checkpoint's folder {} exists already: choose one that does not", path.display())]
+    CheckpointExists {
+        /// The folder.
+        path: Arc<Path>,
+    },
+
+    /// No checkpoint was written. The running store is as before.
+    #[error("cannot write a checkpoint to {} ({reason}): choose a new folder, within one that exists and can be written, with room for the data", path.display())]
+    Checkpoint {
+        /// The folder.
+        path: Arc<Path>,
+        /// The engine's words.
+        reason: Arc<str>,
+    },
+
+    /// The engine keeps no files of which there could be a checkpoint.
+    #[error("the {engine} engine keeps no files, so there is no checkpoint in {}: use RocksDB", path.display())]
+    CheckpointUnsupported {
+        /// The engine's name.
+        engine: &'static str,
+        /// The folder asked for.
+        path: Arc<Path>,
+    },
+
     /// No room. Nothing of the batch is visible; reads go on, and writes once there is room again.
     #[error("the disk of the {engine} engine is full ({reason}): make room")]
     DiskFull {

@@ -1,7 +1,9 @@
 //! Who writes: a node in one of its epochs, or any other small ordered identity.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::hash::Hash;
+use std::str::FromStr;
 
 use crate::{Error, varint};
 
@@ -15,7 +17,7 @@ pub struct Epoch(pub u64);
 ///
 /// A node that may have forgotten what it issued comes back as another actor, so that its new
 /// writes are never taken for old ones (the lesson of riak_kv issue 679).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ActorId {
     /// The node.
     pub node: u64,
@@ -27,6 +29,27 @@ impl ActorId {
     /// The actor that `node` is in `epoch`.
     pub const fn new(node: u64, epoch: Epoch) -> Self {
         Self { node, epoch }
+    }
+
+    /// Orders as the fields do, in one comparison without a branch.
+    const fn key(self) -> u128 {
+        (self.node as u128) << u64::BITS | self.epoch.0 as u128
+    }
+}
+
+impl Ord for ActorId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl PartialOrd for ActorId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+
+    fn lt(&self, other: &Self) -> bool {
+        self.key() < other.key()
     }
 }
 
@@ -98,4 +121,48 @@ impl fmt::Display for ActorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}.{}", self.node, self.epoch)
     }
+}
+
+/// Reads what `Display` shows.
+impl FromStr for Epoch {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        read_back(
+            text,
+            u64::from_str_radix(text, 16).ok().map(Self),
+            "epoch",
+            "<hexadecimal>",
+        )
+    }
+}
+
+/// Reads what `Display` shows.
+impl FromStr for ActorId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let parts = || {
+            let (node, epoch) = text.split_once('.')?;
+            let node = u64::from_str_radix(node, 16).ok()?;
+            Some(Self::new(node, epoch.parse().ok()?))
+        };
+        let form = "<node, 16 hexadecimal digits>.<epoch, hexadecimal>";
+        read_back(text, parts(), "actor", form)
+    }
+}
+
+/// What was `read` from `text`, if it is shown as just this text: one text for each value.
+pub(crate) fn read_back<T: fmt::Display>(
+    text: &str,
+    read: Option<T>,
+    field: &'static str,
+    form: &'static str,
+) -> Result<T, Error> {
+    read.filter(|value| value.to_string() == text)
+        .ok_or_else(|| Error::Unreadable {
+            field,
+            text: text.to_owned(),
+            form,
+        })
 }

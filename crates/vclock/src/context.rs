@@ -2,7 +2,10 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
+use crate::inline::InlineVec;
+use crate::sorted::{self, Walk};
 use crate::vector::causal_order;
 use crate::wire::{self, Format};
 use crate::{Actor, ActorId, Dot, Error, VersionVector};
@@ -23,11 +26,11 @@ use crate::{Actor, ActorId, Dot, Error, VersionVector};
 /// seen.insert(Dot::new(7, 2));
 /// assert_eq!((seen.gaps().count(), seen.vector().get(&7)), (0, 3));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub struct CausalContext<A: Actor = ActorId> {
     vector: VersionVector<A>,
     /// Sorted; each at least two beyond the vector's counter for its actor.
-    gaps: Vec<Dot<A>>,
+    gaps: InlineVec<Dot<A>, INLINE_GAPS>,
 }
 
 impl<A: Actor> CausalContext<A> {
@@ -35,7 +38,7 @@ impl<A: Actor> CausalContext<A> {
     pub const fn new() -> Self {
         Self {
             vector: VersionVector::new(),
-            gaps: Vec::new(),
+            gaps: InlineVec::new(),
         }
     }
 
@@ -66,25 +69,14 @@ impl<A: Actor> CausalContext<A> {
         }
     }
 
-    /// Adds all dots of `other`: the union. Says whether one was new. O(entries of both) without
-    /// gaps, O(entries x log) with; allocates only if something grows.
+    /// Adds all dots of `other`: the union. Says whether one was new. O(entries of both); allocates
+    /// only if the list of actors or of gaps grows.
     pub fn merge(&mut self, other: &Self) -> bool {
         let advanced = self.vector.merge(&other.vector);
-        let known = self.gaps.len();
-        for gap in &other.gaps {
-            let is_new = !self.vector.covers(gap) && self.gaps[..known].binary_search(gap).is_err();
-            if is_new {
-                self.gaps.push(*gap);
-            }
+        if self.gaps.is_empty() && other.gaps.is_empty() {
+            return advanced;
         }
-        let grown = self.gaps.len() > known;
-        if grown {
-            self.gaps.sort(); // two sorted runs: linear
-        }
-        if (advanced || grown) && !self.gaps.is_empty() {
-            self.compact();
-        }
-        advanced || grown
+        self.merge_gaps(other, advanced)
     }
 
     /// Whether the set is empty.
@@ -155,6 +147,15 @@ impl<A: Actor> CausalContext<A> {
         Ok(context)
     }
 
+    /// Answers for dots that ascend what [`CausalContext::covers`] answers for one: all of them in
+    /// O(entries + dots).
+    pub(crate) fn cover(&self) -> Cover<'_, A> {
+        Cover {
+            tips: Walk::new(self.vector.tips()),
+            gaps: Walk::new(&self.gaps),
+        }
+    }
+
     pub(crate) fn encode_body(&self, out: &mut Vec<u8>) {
         self.vector.encode_body(out);
         wire::put_dots(&self.gaps, out);
@@ -163,31 +164,68 @@ impl<A: Actor> CausalContext<A> {
     pub(crate) fn decode_body(input: &mut &[u8]) -> Result<Self, Error> {
         let vector = VersionVector::decode_body(input)?;
         let count = wire::take_count(input)?;
-        let mut gaps = Vec::with_capacity(wire::justified(count, input));
+        let mut gaps = InlineVec::with_capacity(wire::justified(count, input));
         for _ in 0..count {
-            let gap = Dot::decode_after(gaps.last(), input)?;
-            if !is_gap(&gap, &vector) {
-                return Err(Error::NotCanonical {
-                    field: Format::Context.name(),
-                    rule: "contiguous dots are in the vector",
-                });
-            }
-            gaps.push(gap);
+            gaps.push(Dot::decode_after(gaps.last(), input)?);
         }
-        Ok(Self { vector, gaps })
+        Self::from_parts(vector, gaps)
     }
 
-    /// Moves gaps that have become contiguous into the vector. They ascend, so one pass closes
-    /// whole runs.
+    /// The context of a vector and the dots beyond it, if they are written as they must be.
+    pub(crate) fn from_parts(
+        vector: VersionVector<A>,
+        gaps: InlineVec<Dot<A>, INLINE_GAPS>,
+    ) -> Result<Self, Error> {
+        let mut tips = Walk::new(vector.tips());
+        let rule = if !gaps.is_sorted_by(|a, b| a < b) {
+            "gaps ascend"
+        } else if !gaps.iter().all(|gap| is_gap(gap, &mut tips)) {
+            "contiguous dots are in the vector"
+        } else {
+            return Ok(Self { vector, gaps });
+        };
+        Err(Error::NotCanonical {
+            field: Format::Context.name(),
+            rule,
+        })
+    }
+
+    /// The gaps' part of [`CausalContext::merge`], after the vectors'.
+    fn merge_gaps(&mut self, other: &Self, advanced: bool) -> bool {
+        let grown = self.missing_gaps(other) > 0;
+        if !(advanced || grown) {
+            return false;
+        }
+        self.vector.follow(sorted::merged(&self.gaps, &other.gaps));
+        self.drop_covered();
+        // Only those count as new that did not go into the vector.
+        let (known, missing) = (self.gaps.len(), self.missing_gaps(other));
+        if let Some(&filler) = other.gaps.first().filter(|_| missing > 0) {
+            self.gaps.grow(missing, filler);
+            let beyond = other
+                .gaps
+                .iter()
+                .rev()
+                .filter(|gap| !self.vector.covers(gap));
+            sorted::interleave(&mut self.gaps, known, beyond, Ord::cmp);
+        }
+        true
+    }
+
+    fn missing_gaps(&self, other: &Self) -> usize {
+        let mut cover = self.cover();
+        other.gaps.iter().filter(|gap| !cover.covers(gap)).count()
+    }
+
+    /// Moves gaps that have become contiguous into the vector.
     fn compact(&mut self) {
-        let vector = &mut self.vector;
-        self.gaps.retain(|gap| {
-            let keep = is_gap(gap, vector);
-            if !keep {
-                vector.advance(*gap);
-            }
-            keep
-        });
+        self.vector.follow(self.gaps.iter());
+        self.drop_covered();
+    }
+
+    fn drop_covered(&mut self) {
+        let mut tips = Walk::new(self.vector.tips());
+        self.gaps.retain(|gap| is_gap(gap, &mut tips));
     }
 }
 
@@ -202,17 +240,51 @@ impl CausalContext {
     }
 }
 
+/// Asks a context about dots that ascend. See [`CausalContext::cover`].
+pub(crate) struct Cover<'a, A> {
+    tips: Walk<'a, Dot<A>>,
+    gaps: Walk<'a, Dot<A>>,
+}
+
+impl<A: Actor> Cover<'_, A> {
+    pub(crate) fn covers(&mut self, dot: &Dot<A>) -> bool {
+        dot.counter <= tip_of(&dot.actor, &mut self.tips)
+            || self.gaps.seek(|gap| gap < dot) == Some(dot)
+    }
+}
+
 impl<A: Actor> Default for CausalContext<A> {
     fn default() -> Self {
         Self::new()
     }
 }
 
+impl<A: Actor> PartialEq for CausalContext<A> {
+    fn eq(&self, other: &Self) -> bool {
+        self.vector == other.vector && *self.gaps == *other.gaps
+    }
+}
+
+impl<A: Actor> Eq for CausalContext<A> {}
+
+impl<A: Actor> Hash for CausalContext<A> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.vector.hash(state);
+        self.gaps.hash(state);
+    }
+}
+
 impl<A: Actor> PartialOrd for CausalContext<A> {
-    /// The subset order. O(entries of both) without gaps.
+    /// The subset order. O(entries of both).
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         let vectors = self.vector.partial_cmp(&other.vector);
-        let exceeds = |a: &Self, b: &Self| a.gaps.iter().any(|gap| !b.covers(gap));
+        if self.gaps.is_empty() && other.gaps.is_empty() {
+            return vectors;
+        }
+        let exceeds = |a: &Self, b: &Self| {
+            let mut cover = b.cover();
+            a.gaps.iter().any(|gap| !cover.covers(gap))
+        };
         let more = matches!(vectors, None | Some(Ordering::Greater)) || exceeds(self, other);
         let less = matches!(vectors, None | Some(Ordering::Less)) || exceeds(other, self);
         causal_order(more, less)
@@ -230,7 +302,7 @@ impl<A: Actor> From<VersionVector<A>> for CausalContext<A> {
     fn from(vector: VersionVector<A>) -> Self {
         Self {
             vector,
-            gaps: Vec::new(),
+            gaps: InlineVec::new(),
         }
     }
 }
@@ -267,7 +339,18 @@ fn own_dots(node: u64, dots: &[Dot]) -> impl Iterator<Item = &Dot> {
         .take_while(move |dot| dot.actor.node == node)
 }
 
-/// Whether `dot` is unknown to `vector` and not the next one either.
-fn is_gap<A: Actor>(dot: &Dot<A>, vector: &VersionVector<A>) -> bool {
-    dot.counter.saturating_sub(vector.get(&dot.actor)) > 1
+/// Whether `dot` is beyond the tip of its actor, and not the next one either.
+fn is_gap<A: Actor>(dot: &Dot<A>, tips: &mut Walk<'_, Dot<A>>) -> bool {
+    dot.counter.saturating_sub(tip_of(&dot.actor, tips)) > 1
 }
+
+/// The counter up to which `actor` is known, 0 if not at all.
+fn tip_of<A: Actor>(actor: &A, tips: &mut Walk<'_, Dot<A>>) -> u64 {
+    match tips.seek(|tip| tip.actor < *actor) {
+        Some(tip) if tip.actor == *actor => tip.counter,
+        _ => 0,
+    }
+}
+
+/// Most contexts have no gap; a write that has not seen the one before it makes one.
+pub(crate) const INLINE_GAPS: usize = 1;

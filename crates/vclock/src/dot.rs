@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Actor, ActorId, Epoch, Error, varint};
+use crate::actor::read_back;
+use crate::{Actor, ActorId, Error, varint};
 
 /// The name of one write: the `counter`-th of `actor`. Dots order by actor, then by counter.
 ///
@@ -26,6 +27,13 @@ impl<A> Dot<A> {
 }
 
 impl<A: Actor> Dot<A> {
+    /// Raises the counter to `counter` at least. Says whether that was news.
+    pub(crate) fn raise(&mut self, counter: u64) -> bool {
+        let news = self.counter < counter;
+        self.counter = self.counter.max(counter);
+        news
+    }
+
     /// Appends `self` relative to `previous`, a lesser dot.
     pub(crate) fn encode_after(&self, previous: Option<&Self>, out: &mut Vec<u8>) {
         self.actor.encode_after(previous.map(|p| &p.actor), out);
@@ -71,19 +79,10 @@ impl FromStr for Dot {
     fn from_str(text: &str) -> Result<Self, Error> {
         let parts = || {
             let (actor, counter) = text.split_once('@')?;
-            let (node, epoch) = actor.split_once('.')?;
-            let node = u64::from_str_radix(node, 16).ok()?;
-            let epoch = Epoch(u64::from_str_radix(epoch, 16).ok()?);
-            Some(Dot::new(ActorId::new(node, epoch), counter.parse().ok()?))
+            Some(Dot::new(actor.parse().ok()?, counter.parse().ok()?))
         };
-        // One text for each dot: without signs, with all digits of the node.
-        parts()
-            .filter(|dot| dot.to_string() == text)
-            .ok_or_else(|| Error::Unreadable {
-                field: "dot",
-                text: text.to_owned(),
-                form: "<node, 16 hexadecimal digits>.<epoch, hexadecimal>@<counter>",
-            })
+        let form = "<node, 16 hexadecimal digits>.<epoch, hexadecimal>@<counter>";
+        read_back(text, parts(), "dot", form)
     }
 }
 

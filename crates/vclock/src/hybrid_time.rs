@@ -6,6 +6,7 @@ use std::fmt;
 /// resolvers that want the last writer. Causality is the business of
 /// [`CausalContext`](crate::CausalContext); this only orders what is concurrent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HybridTime(pub u64);
 
 impl HybridTime {

@@ -6,9 +6,9 @@ use std::ops::{Deref, DerefMut};
 /// value is needed.
 #[derive(Clone, Debug)]
 pub(crate) enum InlineVec<T, const N: usize> {
-    /// `1..=N` items; those from `len` on are copies without meaning.
+    /// `len` items; those from there on are copies without meaning.
     Inline { items: [T; N], len: usize },
-    /// No items, or so many that they did not fit.
+    /// No items yet, or so many once that they did not fit.
     Heap(Vec<T>),
 }
 
@@ -27,7 +27,14 @@ impl<T: Copy, const N: usize> InlineVec<T, N> {
     }
 
     pub(crate) fn push(&mut self, item: T) {
-        self.insert(self.len(), item);
+        match self {
+            Self::Inline { items, len } if *len < N => {
+                items[*len] = item;
+                *len += 1;
+            }
+            Self::Heap(items) if items.capacity() > 0 => items.push(item),
+            _ => self.grow(1, item),
+        }
     }
 
     /// Puts `item` before the one at `at`.
@@ -36,6 +43,23 @@ impl<T: Copy, const N: usize> InlineVec<T, N> {
         let last = self.len() - 1;
         self.copy_within(at..last, at + 1);
         self[at] = item;
+    }
+
+    /// Keeps the items that are `wanted`, in their order.
+    pub(crate) fn retain(&mut self, mut wanted: impl FnMut(&T) -> bool) {
+        match self {
+            Self::Heap(items) => items.retain(wanted),
+            Self::Inline { items, len } => {
+                let mut kept = 0;
+                for at in 0..*len {
+                    if wanted(&items[at]) {
+                        items[kept] = items[at];
+                        kept += 1;
+                    }
+                }
+                *len = kept;
+            }
+        }
     }
 
     /// Appends `more` copies of `filler`, to be overwritten.
@@ -67,7 +91,7 @@ impl<T, const N: usize> Deref for InlineVec<T, N> {
 
     fn deref(&self) -> &[T] {
         match self {
-            Self::Inline { items, len } => &items[..*len],
+            Self::Inline { items, len } => items.get(..*len).unwrap_or(items),
             Self::Heap(items) => items,
         }
     }
@@ -76,7 +100,7 @@ impl<T, const N: usize> Deref for InlineVec<T, N> {
 impl<T, const N: usize> DerefMut for InlineVec<T, N> {
     fn deref_mut(&mut self) -> &mut [T] {
         match self {
-            Self::Inline { items, len } => &mut items[..*len],
+            Self::Inline { items, len } => &mut items[..(*len).min(N)],
             Self::Heap(items) => items,
         }
     }
@@ -89,23 +113,28 @@ mod tests {
 
     proptest! {
         #[test]
-        fn inserting_and_growing_match_a_vec(
-            steps in proptest::collection::vec((0_usize..9, 0_usize..4, 0_u8..), 0..12),
+        fn lists_match_a_vec_and_need_the_heap_only_beyond_their_room(
+            steps in proptest::collection::vec((0_usize..9, 0_usize..5, 0_u8..), 0..12),
         ) {
             let mut ours = InlineVec::<u8, 4>::new();
             let mut model = Vec::new();
+            let mut greatest = 0;
             for (at, more, item) in steps {
                 if more == 0 {
                     let at = at.min(model.len());
                     ours.insert(at, item);
                     model.insert(at, item);
+                } else if more == 4 {
+                    ours.retain(|kept| *kept < item);
+                    model.retain(|kept| *kept < item);
                 } else {
                     ours.grow(more, item);
                     model.resize(model.len() + more, item);
                 }
                 prop_assert_eq!(&*ours, &*model);
-                let inline = matches!(ours, InlineVec::Inline { .. });
-                prop_assert_eq!(inline, (1..=4).contains(&model.len()));
+                greatest = model.len().max(greatest);
+                let heap = matches!(&ours, InlineVec::Heap(items) if items.capacity() > 0);
+                prop_assert_eq!(heap, greatest > 4);
             }
         }
     }

@@ -11,7 +11,10 @@ mod hybrid_time;
 mod inline;
 mod lease;
 mod position;
+#[cfg(feature = "serde")]
+mod serde_forms;
 mod siblings;
+mod sorted;
 mod token;
 pub mod varint;
 mod vector;

@@ -13,6 +13,8 @@ use crate::{ActorId, CausalContext, Dot, Epoch};
 /// - when the store was restored from a copy;
 /// - when [`Position::survives`] says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Position {
     /// The epoch in which the node issues for this key.
     pub epoch: Epoch,

@@ -1,5 +1,7 @@
 //! Sibling sets: what a replica holds of one key.
 
+use crate::context::Cover;
+use crate::sorted::Walk;
 use crate::wire::{self, Format};
 use crate::{Actor, ActorId, CausalContext, Dot, Error, varint};
 
@@ -87,11 +89,12 @@ impl<V, A: Actor> Siblings<V, A> {
     /// context does not cover it; the contexts are united. Commutative, associative, idempotent.
     /// Says whether anything changed.
     ///
-    /// O(entries + values x log entries) of both sides; allocates only if something grows.
+    /// O(entries + values) of both sides; allocates only if something grows.
     pub fn join(&mut self, other: Self) -> bool {
         let superseded = self.drop_superseded(&other);
         let mut incoming = other.values;
-        incoming.retain(|(dot, _)| !self.context.covers(dot));
+        let mut known = self.context.cover();
+        incoming.retain(|(dot, _)| !known.covers(dot));
         self.take_in(incoming, &other.context) || superseded
     }
 
@@ -101,12 +104,9 @@ impl<V, A: Actor> Siblings<V, A> {
         V: Clone,
     {
         let superseded = self.drop_superseded(other);
-        let incoming = other
-            .values
-            .iter()
-            .filter(|(dot, _)| !self.context.covers(dot))
-            .cloned()
-            .collect();
+        let mut known = self.context.cover();
+        let incoming = other.values.iter().filter(|(dot, _)| !known.covers(dot));
+        let incoming = incoming.cloned().collect();
         self.take_in(incoming, &other.context) || superseded
     }
 
@@ -156,32 +156,44 @@ impl<V, A: Actor> Siblings<V, A> {
         let context = CausalContext::decode_body(input)?;
         let count = wire::take_count(input)?;
         let mut values: Vec<(Dot<A>, V)> = Vec::new();
+        let mut cover = context.cover();
         for _ in 0..count {
             let dot = Dot::decode_after(values.last().map(|(dot, _)| dot), input)?;
-            if !context.covers(&dot) {
-                return Err(Error::NotCanonical {
-                    field: Format::Siblings.name(),
-                    rule: "the context covers every value",
-                }
-                .into());
-            }
+            covered(&mut cover, &dot)?;
             values.push((dot, take_value(input)?));
         }
         Ok(Self { context, values })
     }
 
-    /// Whether the value of `dot` lives.
-    fn holds(&self, dot: &Dot<A>) -> bool {
-        self.values
-            .binary_search_by(|(held, _)| held.cmp(dot))
-            .is_ok()
+    /// The set of a context and values, if they are written as they must be.
+    #[cfg(feature = "serde")]
+    pub(crate) fn from_parts(
+        context: CausalContext<A>,
+        values: Vec<(Dot<A>, V)>,
+    ) -> Result<Self, Error> {
+        if !values.is_sorted_by(|(a, _), (b, _)| a < b) {
+            return Err(Error::NotCanonical {
+                field: Format::Siblings.name(),
+                rule: "values ascend by dot",
+            });
+        }
+        let mut cover = context.cover();
+        values
+            .iter()
+            .try_for_each(|(dot, _)| covered(&mut cover, dot))?;
+        Ok(Self { context, values })
     }
 
     /// Drops the values that `other` has seen and no longer holds.
     fn drop_superseded(&mut self, other: &Self) -> bool {
         let before = self.values.len();
-        self.values
-            .retain(|(dot, _)| !other.context.covers(dot) || other.holds(dot));
+        let (mut seen, mut held) = (other.context.cover(), Walk::new(&other.values));
+        self.values.retain(|(dot, _)| {
+            !seen.covers(dot)
+                || held
+                    .seek(|(at, _)| at < dot)
+                    .is_some_and(|(at, _)| at == dot)
+        });
         self.values.len() < before
     }
 
@@ -200,5 +212,16 @@ impl<V, A: Actor> Siblings<V, A> {
 impl<V, A: Actor> Default for Siblings<V, A> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+fn covered<A: Actor>(context: &mut Cover<'_, A>, dot: &Dot<A>) -> Result<(), Error> {
+    if context.covers(dot) {
+        Ok(())
+    } else {
+        Err(Error::NotCanonical {
+            field: Format::Siblings.name(),
+            rule: "the context covers every value",
+        })
     }
 }

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use crate::inline::InlineVec;
 use crate::wire::{self, Format};
-use crate::{Actor, ActorId, Dot, Error};
+use crate::{Actor, ActorId, Dot, Error, sorted};
 
 /// For each actor the counter up to which **all** its dots are known.
 ///
@@ -55,16 +55,31 @@ impl<A: Actor> VersionVector<A> {
             .map(|counter| Dot { actor, counter })
     }
 
+    /// Names the next event of `actor` and learns it; `None`, and nothing changes, once the 64-bit
+    /// counter is used up. O(actors) for a new actor, O(log actors) otherwise.
+    ///
+    /// This is the whole of issuing where an actor never forgets; see [`issue`](crate::issue) for
+    /// those that may.
+    pub fn increment(&mut self, actor: A) -> Option<Dot<A>> {
+        match self.find(&actor) {
+            Ok(at) => {
+                let entry = &mut self.entries[at];
+                entry.counter = entry.counter.checked_add(1)?;
+                Some(*entry)
+            }
+            Err(at) => {
+                let first = Dot::new(actor, 1);
+                self.entries.insert(at, first);
+                Some(first)
+            }
+        }
+    }
+
     /// Learns **all** dots of `dot.actor` up to `dot`. Says whether that was news. O(actors) for a
     /// new actor, O(log actors) otherwise.
     pub fn advance(&mut self, dot: Dot<A>) -> bool {
         match self.find(&dot.actor) {
-            Ok(at) => {
-                let entry = &mut self.entries[at];
-                let news = entry.counter < dot.counter;
-                entry.counter = entry.counter.max(dot.counter);
-                news
-            }
+            Ok(at) => self.entries[at].raise(dot.counter),
             Err(_) if dot.counter == 0 => false,
             Err(at) => {
                 self.entries.insert(at, dot);
@@ -76,11 +91,19 @@ impl<A: Actor> VersionVector<A> {
     /// Learns all that `other` knows: the entrywise maximum. Says whether that was news. O(actors
     /// of both); allocates only if actors are new.
     pub fn merge(&mut self, other: &Self) -> bool {
-        let (raised, missing) = self.raise(other);
-        if missing > 0 {
-            self.adopt(other, missing);
+        let (mut raised, mut at) = (false, 0);
+        // Mostly both know the same actors.
+        for (own, theirs) in self.entries.iter_mut().zip(other.tips()) {
+            if own.actor != theirs.actor {
+                break;
+            }
+            raised |= own.raise(theirs.counter);
+            at += 1;
         }
-        raised || missing > 0
+        if at < other.len() {
+            return self.merge_from(at, other, raised);
+        }
+        raised
     }
 
     /// Actors and their counters, ascending by actor.
@@ -124,18 +147,54 @@ impl<A: Actor> VersionVector<A> {
 
     pub(crate) fn decode_body(input: &mut &[u8]) -> Result<Self, Error> {
         let count = wire::take_count(input)?;
-        let mut entries = InlineVec::<Dot<A>, INLINE>::with_capacity(wire::justified(count, input));
+        let mut vector = Self {
+            entries: InlineVec::with_capacity(wire::justified(count, input)),
+        };
         for _ in 0..count {
-            let entry = Dot::decode_after(entries.last(), input)?;
-            if entries.last().is_some_and(|last| last.actor == entry.actor) {
-                return Err(Error::NotCanonical {
-                    field: "version vector",
-                    rule: "one entry an actor",
-                });
-            }
-            entries.push(entry);
+            vector.push(Dot::decode_after(vector.tips().last(), input)?)?;
         }
-        Ok(Self { entries })
+        Ok(vector)
+    }
+
+    /// Appends the entry of a greater actor than all before.
+    pub(crate) fn push(&mut self, entry: Dot<A>) -> Result<(), Error> {
+        let ascends = self
+            .tips()
+            .last()
+            .is_none_or(|last| last.actor < entry.actor);
+        let rule = match (ascends, entry.counter) {
+            (false, _) => "actors ascend, one entry an actor",
+            (true, 0) => "counters start at 1",
+            (true, _) => {
+                self.entries.push(entry);
+                return Ok(());
+            }
+        };
+        Err(Error::NotCanonical {
+            field: Format::Vector.name(),
+            rule,
+        })
+    }
+
+    /// Learns those of the ascending `dots` that follow at once on what is known of their actor,
+    /// which must have an entry. O(actors + dots).
+    pub(crate) fn follow<'a>(&mut self, dots: impl Iterator<Item = &'a Dot<A>>)
+    where
+        A: 'a,
+    {
+        let mut at = 0;
+        let entries = &mut *self.entries;
+        for dot in dots {
+            while entries.get(at).is_some_and(|entry| entry.actor < dot.actor) {
+                at += 1;
+            }
+            if let Some(entry) = entries.get_mut(at)
+                && entry.actor == dot.actor
+                && entry.counter.checked_add(1) == Some(dot.counter)
+            {
+                entry.counter = dot.counter;
+            }
+        }
     }
 
     /// The entries as dots: the last known one of each actor.
@@ -144,56 +203,81 @@ impl<A: Actor> VersionVector<A> {
     }
 
     fn find(&self, actor: &A) -> Result<usize, usize> {
-        self.entries
-            .binary_search_by(|entry| entry.actor.cmp(actor))
+        let entries = self.tips();
+        let at = if entries.len() <= INLINE {
+            entries
+                .iter()
+                .take_while(|entry| entry.actor < *actor)
+                .count()
+        } else {
+            entries.partition_point(|entry| entry.actor < *actor)
+        };
+        match entries.get(at) {
+            Some(entry) if entry.actor == *actor => Ok(at),
+            _ => Err(at),
+        }
     }
 
-    /// Raises the counters of the actors that both know. Returns whether one was raised, and how
-    /// many actors only `other` knows.
-    fn raise(&mut self, other: &Self) -> (bool, usize) {
-        let (mut raised, mut missing, mut at) = (false, 0, 0);
+    /// [`VersionVector::merge`] for any actors, from entry `at` on in both; before it one was
+    /// `raised` or not.
+    #[inline(never)]
+    fn merge_from(&mut self, mut at: usize, other: &Self, mut raised: bool) -> bool {
+        let mut missing = 0;
         let mine = &mut *self.entries;
-        for theirs in other.tips() {
-            while mine.get(at).is_some_and(|entry| entry.actor < theirs.actor) {
+        for theirs in &other.tips()[at..] {
+            while mine.get(at).is_some_and(|own| own.actor < theirs.actor) {
                 at += 1;
             }
             match mine.get_mut(at) {
-                Some(entry) if entry.actor == theirs.actor => {
-                    raised |= entry.counter < theirs.counter;
-                    entry.counter = entry.counter.max(theirs.counter);
-                }
+                Some(own) if own.actor == theirs.actor => raised |= own.raise(theirs.counter),
                 _ => missing += 1,
             }
         }
-        (raised, missing)
+        if missing > 0 {
+            self.adopt(other, missing);
+        }
+        raised || missing > 0
     }
 
-    /// Takes over the `missing` actors that only `other` knows, merging from the back so that each
-    /// entry moves once.
+    /// The causal order of any actors, from entry `at` on in both; before it one had `more` or
+    /// `less`. Stops at the first sign of concurrency.
+    #[inline(never)]
+    fn compare_from(
+        &self,
+        at: usize,
+        other: &Self,
+        mut more: bool,
+        mut less: bool,
+    ) -> Option<Ordering> {
+        let (mut mine, mut theirs) = (&self.tips()[at..], &other.tips()[at..]);
+        while let ([a, mine_rest @ ..], [b, theirs_rest @ ..]) = (mine, theirs) {
+            match a.actor.cmp(&b.actor) {
+                Ordering::Less => (more, mine) = (true, mine_rest),
+                Ordering::Greater => (less, theirs) = (true, theirs_rest),
+                Ordering::Equal => {
+                    more |= a.counter > b.counter;
+                    less |= a.counter < b.counter;
+                    (mine, theirs) = (mine_rest, theirs_rest);
+                }
+            }
+            if more && less {
+                return None;
+            }
+        }
+        causal_order(more || !mine.is_empty(), less || !theirs.is_empty())
+    }
+
+    /// Takes over the `missing` actors that only `other` knows.
     fn adopt(&mut self, other: &Self, missing: usize) {
         let Some(&filler) = other.tips().first() else {
             return;
         };
-        let mut read = self.entries.len();
+        let known = self.entries.len();
         self.entries.grow(missing, filler);
-        let mine = &mut *self.entries;
-        let mut write = mine.len();
-        for theirs in other.tips().iter().rev() {
-            while read > 0 && mine[read - 1].actor > theirs.actor {
-                (read, write) = (read - 1, write - 1);
-                mine[write] = mine[read];
-            }
-            if read == write {
-                return;
-            }
-            write -= 1;
-            if read > 0 && mine[read - 1].actor == theirs.actor {
-                read -= 1;
-                mine[write] = mine[read];
-            } else {
-                mine[write] = *theirs;
-            }
-        }
+        let theirs = other.tips().iter().rev();
+        sorted::interleave(&mut self.entries, known, theirs, |a, b| {
+            a.actor.cmp(&b.actor)
+        });
     }
 }
 
@@ -218,25 +302,23 @@ impl<A: Actor> Hash for VersionVector<A> {
 }
 
 impl<A: Actor> PartialOrd for VersionVector<A> {
-    /// The causal order. O(actors of both), stops at the first sign of concurrency.
+    /// The causal order. O(actors of both).
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        let (mut mine, mut theirs) = (self.tips(), other.tips());
-        let (mut more, mut less) = (false, false);
-        while let ([a, mine_rest @ ..], [b, theirs_rest @ ..]) = (mine, theirs) {
-            match a.actor.cmp(&b.actor) {
-                Ordering::Less => (more, mine) = (true, mine_rest),
-                Ordering::Greater => (less, theirs) = (true, theirs_rest),
-                Ordering::Equal => {
-                    more |= a.counter > b.counter;
-                    less |= a.counter < b.counter;
-                    (mine, theirs) = (mine_rest, theirs_rest);
-                }
+        let (mine, theirs) = (self.tips(), other.tips());
+        let (mut more, mut less, mut at) = (false, false, 0);
+        // Mostly both know the same actors.
+        for (a, b) in mine.iter().zip(theirs) {
+            if a.actor != b.actor {
+                break;
             }
-            if more && less {
-                return None;
-            }
+            more |= a.counter > b.counter;
+            less |= a.counter < b.counter;
+            at += 1;
         }
-        causal_order(more || !mine.is_empty(), less || !theirs.is_empty())
+        if at < mine.len() || at < theirs.len() {
+            return self.compare_from(at, other, more, less);
+        }
+        causal_order(more, less)
     }
 }
 

@@ -1,10 +1,10 @@
 //! From costs to owners: the cheapest nodes that are not full take each partition.
 
 use super::rendezvous::{Contender, Permutation};
-use super::shares::SHARE_BITS;
+use crate::shares::SHARE_BITS;
 use crate::spread::{Picks, Spread};
 
-/// The owners of each partition by the numbers of the members, flattened.
+/// The owners of each partition by the numbers of the members, flattened: the table of a ring that has no past.
 pub(super) fn assign(
     contenders: &[Contender],
     spread: &Spread,
@@ -17,20 +17,13 @@ pub(super) fn assign(
         return owners;
     }
     let candidates = Candidates::cheapest(contenders, CANDIDATES_PER_COPY * copies, bits);
-    let mut replicas = Loads::new(shares, 1);
-    let mut primaries = Loads::new(shares, copies as u64);
+    let mut replicas = Loads::with_slack(shares, 1, slack_percent(bits));
+    let mut primaries = Loads::with_slack(shares, copies as u64, SLACK_PERCENT);
     let mut picks = Picks::new(spread);
-    let order = Permutation::new(ORDER_SEED, bits);
-    for partition in (0..1 << bits).map(|turn| order.apply(turn)) {
+    for partition in order(bits) {
         picks.clear();
-        for candidate in candidates.of(partition) {
-            if replicas.has_room(candidate.member) && picks.admits(candidate.member) {
-                picks.add(candidate.member);
-            }
-        }
-        if !picks.is_complete() {
-            complete(&mut picks, contenders, partition, &replicas);
-        }
+        candidates.pick(partition, &mut picks, &replicas);
+        complete(&mut picks, contenders, partition, &replicas);
         let list = &mut owners[partition as usize * copies..][..copies];
         list.copy_from_slice(picks.chosen());
         for &owner in list.iter() {
@@ -43,27 +36,79 @@ pub(super) fn assign(
     owners
 }
 
+/// Fills the [`VACANT`] places of all lists, in which nobody may hold more than its quota as long as others can take it.
+pub(super) fn fill(
+    owners: &mut [u32],
+    contenders: &[Contender],
+    spread: &Spread,
+    quotas: &[u32],
+    bits: u32,
+) {
+    let copies = spread.copies;
+    let mut loads = Loads::new(quotas.to_vec());
+    let mut vacancies = 0;
+    for &owner in owners.iter() {
+        if owner == VACANT {
+            vacancies += 1;
+        } else {
+            loads.add(owner);
+        }
+    }
+    // The result is the same; only for many vacancies is it worth while to prepare candidates for all partitions.
+    let candidates = (vacancies > owners.len() / PREPARED_PART)
+        .then(|| Candidates::cheapest(contenders, CANDIDATES_PER_COPY * copies, bits));
+    let mut picks = Picks::new(spread);
+    for partition in order(bits) {
+        let list = &mut owners[partition as usize * copies..][..copies];
+        if !list.contains(&VACANT) {
+            continue;
+        }
+        picks.clear();
+        for &owner in list.iter().filter(|&&owner| owner != VACANT) {
+            picks.add(owner);
+        }
+        let kept = picks.chosen().len();
+        if let Some(candidates) = &candidates {
+            candidates.pick(partition, &mut picks, &loads);
+        }
+        complete(&mut picks, contenders, partition, &loads);
+        let vacant = list.iter_mut().filter(|owner| **owner == VACANT);
+        for (place, &owner) in vacant.zip(&picks.chosen()[kept..]) {
+            *place = owner;
+            loads.add(owner);
+        }
+    }
+}
+
+/// The number of partitions never changes, so no change of membership meets a jump.
+fn slack_percent(bits: u32) -> u64 {
+    if bits > BITS_OF_MANY {
+        SLACK_PERCENT_OF_MANY
+    } else {
+        SLACK_PERCENT
+    }
+}
+
+/// The fixed pseudo-random order in which the partitions choose.
+fn order(bits: u32) -> impl Iterator<Item = u32> {
+    let order = Permutation::new(ORDER_SEED, bits);
+    (0..1 << bits).map(move |turn| order.apply(turn))
+}
+
 /// Fills up a list for which the candidates at hand did not do: by the whole order of costs and then, as copies and
 /// zones go before balance, by the emptiest of the full nodes.
 fn complete(picks: &mut Picks<'_>, contenders: &[Contender], partition: u32, loads: &Loads) {
-    let mut order: Vec<(u64, u32)> = contenders
-        .iter()
-        .zip(0..)
-        .map(|(contender, member)| (contender.cost(partition), member))
-        .collect();
-    order.sort_unstable();
-    picks.clear();
-    for &(_, member) in &order {
-        if loads.has_room(member) && picks.admits(member) {
-            picks.add(member);
-        }
-    }
+    let cost = |member: u32| (contenders[member as usize].cost(partition), member);
+    let members = 0..contenders.len() as u32;
     while !picks.is_complete() {
-        let emptiest = order
-            .iter()
-            .filter(|&&(_, member)| picks.admits(member))
-            .min_by_key(|&&(_, member)| loads.fullness(member));
-        let Some(&(_, member)) = emptiest else { break };
+        let eligible = || members.clone().filter(|&member| picks.admits(member));
+        let cheapest = eligible()
+            .filter(|&member| loads.has_room(member))
+            .min_by_key(|&member| cost(member));
+        let emptiest = || eligible().min_by_key(|&member| (loads.fullness(member), cost(member)));
+        let Some(member) = cheapest.or_else(emptiest) else {
+            break;
+        };
         picks.add(member);
     }
 }
@@ -75,16 +120,20 @@ struct Loads {
 }
 
 impl Loads {
-    /// The bound is the share, divided by `part`, and [`SLACK_PERCENT`] more.
-    fn new(shares: &[u64], part: u64) -> Self {
+    fn new(room: Vec<u32>) -> Self {
+        Loads {
+            taken: vec![0; room.len()],
+            room,
+        }
+    }
+
+    /// The bound is the share, divided by `part`, and so many percent more.
+    fn with_slack(shares: &[u64], part: u64, percent: u64) -> Self {
         let bound = |&share: &u64| {
-            let scaled = u128::from(share) * u128::from(100 + SLACK_PERCENT);
+            let scaled = u128::from(share) * u128::from(100 + percent);
             scaled.div_ceil(u128::from(part * 100) << SHARE_BITS) as u32
         };
-        Loads {
-            taken: vec![0; shares.len()],
-            room: shares.iter().map(bound).collect(),
-        }
+        Loads::new(shares.iter().map(bound).collect())
     }
 
     fn has_room(&self, member: u32) -> bool {
@@ -155,6 +204,15 @@ impl Candidates {
         Candidates { entries, starts }
     }
 
+    /// Adds those that are admitted and have room, the cheapest first.
+    fn pick(&self, partition: u32, picks: &mut Picks<'_>, loads: &Loads) {
+        for candidate in self.of(partition) {
+            if loads.has_room(candidate.member) && picks.admits(candidate.member) {
+                picks.add(candidate.member);
+            }
+        }
+    }
+
     fn of(&self, partition: u32) -> &[Candidate] {
         let (start, end) = (
             self.starts[partition as usize],
@@ -178,21 +236,29 @@ fn cost_limit(contenders: &[Contender], wanted: usize) -> u64 {
         fractions.sum::<f64>()
     };
     while limit < u64::MAX / 2 && within(limit) < wanted as f64 {
-        limit *= 2;
+        limit += limit.div_ceil(8);
     }
     limit
 }
 
-/// A node may hold this much more than its share.
-const SLACK_PERCENT: u64 = 5;
+/// A place in a list that nobody has yet.
+pub(super) const VACANT: u32 = u32::MAX;
+/// A node may hold this much more than its share, and be first of this much more.
+const SLACK_PERCENT: u64 = 4;
+/// The same in rings for many hundreds of nodes, where a tight bound moves much.
+const SLACK_PERCENT_OF_MANY: u64 = 9;
+/// log2 of the partitions above which a ring is for so many.
+const BITS_OF_MANY: u32 = 14;
 /// A fixed order in which the partitions choose.
 const ORDER_SEED: u64 = 0x6479_6e61_6d6f_6b76;
-const CANDIDATES_PER_COPY: usize = 8;
+const CANDIDATES_PER_COPY: usize = 5;
+/// Above this part of all places, vacancies count as many.
+const PREPARED_PART: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::partition_ring::shares;
+    use crate::shares;
     use crate::{Member, NodeId};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -241,7 +307,7 @@ mod tests {
         let bound = |member: u32| {
             let share = shares[member as usize] as f64 / f64::from(1 << SHARE_BITS);
             // A share is exact in a float, and its bound is compared exactly in hundredths.
-            (share * (100 + SLACK_PERCENT) as f64 / 100.0).ceil() as usize
+            (share * (100 + slack_percent(bits)) as f64 / 100.0).ceil() as usize
         };
         let order = Permutation::new(ORDER_SEED, bits);
         let mut taken = vec![0usize; contenders.len()];

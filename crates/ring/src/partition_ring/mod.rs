@@ -1,13 +1,17 @@
 mod assign;
-mod rendezvous;
-mod shares;
+mod even;
+mod primaries;
+mod quotas;
+mod rebalance;
+pub(crate) mod rendezvous;
 
 use std::fmt;
 
 use crate::fingerprint::{self, Scheme};
 use crate::placement::{PartitionId, Placement};
 use crate::spread::Spread;
-use crate::{Error, Member, NodeId, Result, Token, TokenRange, members};
+use crate::{Error, Member, NodeId, Result, Token, TokenRange, members, shares};
+use assign::VACANT;
 use rendezvous::Contender;
 
 /// The default placement: equal partitions, each given to N nodes (strategy 3 of the Dynamo paper, section 6.2).
@@ -104,7 +108,126 @@ impl PartitionRing {
         replicas: usize,
         members: impl IntoIterator<Item = Member>,
     ) -> Result<Self> {
-        if !partitions.is_power_of_two() || partitions > Self::PARTITIONS_MAX {
+        let field = Field::new(partitions, replicas, members)?;
+        let owners = assign::assign(&field.contenders, &field.spread, &field.shares, field.bits);
+        let fingerprint =
+            fingerprint::of_members(Scheme::Partitions, partitions, replicas, &field.members);
+        Ok(field.into_ring(replicas, &owners, fingerprint))
+    }
+
+    /// The ring after a change of membership, made from this one: `replicas` copies on `members`, which may differ from the
+    /// present ones in any way. A pure function of this ring and of what is given; the order of the members does not matter.
+    ///
+    /// Every member holds its share by weight and zone to the partition ([`Balance::excess`](crate::Balance::excess)), and about as little as possible moves
+    /// to get there. Since the result depends on the present table, all nodes must go through the same changes, or take the
+    /// table from one that did: [`to_table`](Self::to_table). The first change is best made from a ring of
+    /// nobody; made from a ring of [`new`](Self::new), it also mends what that left uneven.
+    ///
+    /// ```
+    /// # use dynamokv_ring::{Member, NodeId, PartitionRing, Placement, diff};
+    /// let nobody = PartitionRing::new(1024, 3, [])?;
+    /// let ten = nobody.next(3, (1..=10).map(|id| Member::new(NodeId(id))))?;
+    /// let eleven = ten.next(3, (1..=11).map(|id| Member::new(NodeId(id))))?;
+    /// // Nothing moves but what the newcomer takes over: an eleventh of the replicas.
+    /// assert_eq!(diff(&ten, &eleven)?.len(), 3 * 1024 / 11);
+    /// # Ok::<(), dynamokv_ring::Error>(())
+    /// ```
+    ///
+    /// O(partitions x N x log members) expected, and O(members + N x partitions of a node) for each replica that moves.
+    ///
+    /// # Errors
+    /// [`Error::Replicas`] unless `replicas` is in 1..=16, [`Error::DuplicateMember`] if an id comes twice.
+    pub fn next(&self, replicas: usize, members: impl IntoIterator<Item = Member>) -> Result<Self> {
+        let field = Field::new(self.partitions(), replicas, members)?;
+        let number = |&owner: &NodeId| number_of(&field.members, owner);
+        let previous: Vec<u32> = self.table.iter().map(number).collect();
+        let owners = rebalance::rebalance(
+            previous.chunks_exact(self.copies.max(1)),
+            &field.contenders,
+            &field.spread,
+            &field.shares,
+            self.bits,
+        );
+        Ok(field.into_successor(replicas, &owners))
+    }
+
+    /// The owners as bytes, for a node that did not go through the changes that led here, or for a start from disk: 2 bytes a
+    /// replica, 4 if there are more than 65,536 members. They mean something only together with the number of partitions,
+    /// `replicas`, the members and the fingerprint.
+    pub fn to_table(&self) -> Vec<u8> {
+        let width = number_width(&self.members);
+        let mut bytes = Vec::with_capacity(self.table.len() * width);
+        for &owner in &self.table {
+            bytes.extend_from_slice(&number_of(&self.members, owner).to_le_bytes()[..width]);
+        }
+        bytes
+    }
+
+    /// The ring that [`next`](Self::next) made elsewhere, from the bytes of its [`to_table`](Self::to_table). The bytes may
+    /// come from anywhere: only those that belong to the fingerprint are taken.
+    ///
+    /// # Errors
+    /// [`Error::Table`] unless the fingerprint is that of this table, as well as those of [`new`](Self::new).
+    pub fn from_table(
+        partitions: u32,
+        replicas: usize,
+        members: impl IntoIterator<Item = Member>,
+        table: &[u8],
+        fingerprint: u64,
+    ) -> Result<Self> {
+        let field = Field::new(partitions, replicas, members)?;
+        let width = number_width(&field.members);
+        let read = |bytes: &[u8]| {
+            let number = bytes
+                .iter()
+                .rev()
+                .fold(0, |number, &byte| number << 8 | u32::from(byte));
+            ((number as usize) < field.members.len()).then_some(number)
+        };
+        let fits = table.len() == (field.spread.copies * width) << field.bits;
+        let owners: Option<Vec<u32>> = table.chunks_exact(width).map(read).collect();
+        let ring = owners
+            .filter(|_| fits)
+            .map(|owners| field.into_successor(replicas, &owners));
+        ring.filter(|ring| ring.fingerprint == fingerprint)
+            .ok_or(Error::Table { fingerprint })
+    }
+
+    /// The bytes on the heap, apart from the names of the zones.
+    pub fn heap_bytes(&self) -> usize {
+        size_of_val(&self.table[..])
+            + size_of_val(&self.members[..])
+            + size_of_val(&self.contenders[..])
+    }
+}
+
+/// The number of a member, in the order of the ids.
+fn number_of(members: &[Member], id: NodeId) -> u32 {
+    let found = members.binary_search_by_key(&id, |member| member.id);
+    found.map_or(VACANT, |number| number as u32)
+}
+
+/// The bytes that the number of a member takes.
+fn number_width(members: &[Member]) -> usize {
+    if members.len() <= 1 << 16 { 2 } else { 4 }
+}
+
+/// Everything about the members that a table is made from.
+struct Field {
+    bits: u32,
+    members: Vec<Member>,
+    spread: Spread,
+    shares: Vec<u64>,
+    contenders: Vec<Contender>,
+}
+
+impl Field {
+    fn new(
+        partitions: u32,
+        replicas: usize,
+        members: impl IntoIterator<Item = Member>,
+    ) -> Result<Self> {
+        if !partitions.is_power_of_two() || partitions > PartitionRing::PARTITIONS_MAX {
             return Err(Error::Partitions { given: partitions });
         }
         members::check_replicas(replicas)?;
@@ -112,30 +235,40 @@ impl PartitionRing {
         let bits = partitions.trailing_zeros();
         let spread = Spread::new(&members, replicas);
         let shares = shares::shares(&members, &spread, bits);
-        let contenders: Vec<Contender> = members
+        let contenders = members
             .iter()
             .zip(shares::rates(&members, &spread, &shares, bits))
             .map(|(member, rate)| Contender::new(member.id, rate, bits))
             .collect();
-        let owners = assign::assign(&contenders, &spread, &shares, bits);
-        let table = owners
-            .iter()
-            .map(|&owner| members[owner as usize].id)
-            .collect();
-        Ok(PartitionRing {
+        Ok(Field {
             bits,
-            replicas,
-            table,
-            copies: spread.copies,
-            fingerprint: fingerprint::fingerprint(
-                Scheme::Partitions,
-                partitions,
-                replicas,
-                &members,
-            ),
             members,
+            spread,
+            shares,
             contenders,
         })
+    }
+
+    /// The ring of a table that its past explains.
+    fn into_successor(self, replicas: usize, owners: &[u32]) -> PartitionRing {
+        let fingerprint = fingerprint::of_table(1 << self.bits, replicas, &self.members, owners);
+        self.into_ring(replicas, owners, fingerprint)
+    }
+
+    /// The ring in which the members of these numbers are the owners.
+    fn into_ring(self, replicas: usize, owners: &[u32], fingerprint: u64) -> PartitionRing {
+        PartitionRing {
+            bits: self.bits,
+            replicas,
+            table: owners
+                .iter()
+                .map(|&owner| self.members[owner as usize].id)
+                .collect(),
+            copies: self.spread.copies,
+            fingerprint,
+            members: self.members,
+            contenders: self.contenders,
+        }
     }
 }
 

@@ -149,7 +149,7 @@ pub(super) fn mix(value: u64) -> u64 {
 
 /// -log2(value / 2^64) with [`LOG_BITS`] fractional bits, by linear interpolation in a table: it falls strictly as far
 /// as its resolution goes and is wrong by less than 3e-6. Zero counts as one.
-pub(super) fn neg_log2(value: u64) -> u64 {
+pub(crate) fn neg_log2(value: u64) -> u64 {
     let value = value.max(1);
     let zeros = value.leading_zeros();
     let mantissa = value << zeros;
@@ -182,9 +182,9 @@ const LOG2: [u64; 257] = {
     table
 };
 
-pub(super) const LOG_BITS: u32 = 57;
+pub(crate) const LOG_BITS: u32 = 57;
 /// Fractional bits of a rate.
-pub(super) const RATE_BITS: u32 = 40;
+pub(crate) const RATE_BITS: u32 = 40;
 /// Fractional bits of a cost.
 const COST_BITS: u32 = 24;
 /// The product of a logarithm and an inverse rate has more.

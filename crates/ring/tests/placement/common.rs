@@ -27,14 +27,17 @@ pub(crate) fn equal_members(
         .prop_map(|ids| ids.into_iter().map(|id| Member::new(NodeId(id))).collect())
 }
 
-/// Both placements of the members.
+/// The placements of the members: from nothing, from a ring of others, and the classic one.
 pub(crate) fn placements(
     bits: u32,
     replicas: usize,
     members: &[Member],
-) -> [Box<dyn Placement>; 2] {
+) -> [Box<dyn Placement>; 3] {
+    let half = members.iter().take(members.len() / 2).cloned();
+    let before = PartitionRing::new(1 << bits, 3, half.chain([Member::new(NodeId(42))])).unwrap();
     [
         Box::new(PartitionRing::new(1 << bits, replicas, members.to_vec()).unwrap()),
+        Box::new(before.next(replicas, members.to_vec()).unwrap()),
         Box::new(TokenRing::new(4, replicas, members.to_vec()).unwrap()),
     ]
 }

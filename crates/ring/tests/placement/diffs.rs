@@ -18,9 +18,14 @@ proptest! {
         bits in 0u32..=7,
         replicas_before in 1usize..=4,
         replicas_after in 1usize..=4,
+        successive: bool,
     ) {
         let current = PartitionRing::new(1 << bits, replicas_before, before).unwrap();
-        let next = PartitionRing::new(1 << bits, replicas_after, after).unwrap();
+        let next = if successive {
+            current.next(replicas_after, after).unwrap()
+        } else {
+            PartitionRing::new(1 << bits, replicas_after, after).unwrap()
+        };
         let (moves, released) = (diff(&current, &next).unwrap(), releases(&current, &next).unwrap());
 
         let mut table = owned(&current);

@@ -8,3 +8,4 @@ mod identifiers;
 mod lists;
 mod movement;
 mod partitions;
+mod successive;

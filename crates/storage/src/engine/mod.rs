@@ -12,6 +12,7 @@ mod tables;
 mod tests;
 
 use std::ops::Bound;
+use std::path::Path;
 
 use bytes::Bytes;
 
@@ -22,7 +23,7 @@ pub use memory::MemoryEngine;
 #[cfg(feature = "rocksdb")]
 pub use rocks::{RocksEngine, RocksOptions};
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// A range of keys in byte order. An inverted range holds nothing.
 pub type KeyRange<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
@@ -73,6 +74,21 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// After a failed sync nothing is known about what was not synced before: stop writing.
     fn sync(&self) -> Result<()>;
+
+    /// Writes a consistent copy of the running engine into the folder `path`, which must not exist; its parent must.
+    ///
+    /// The copy holds every batch whose write returned before this call, and of those that come meanwhile a
+    /// prefix. It is durable when the call returns, and is opened like any folder of this engine. Reads and writes go on.
+    /// Blocks for the flush of what is not in a table yet; O(files) on one file system, O(data) across two.
+    ///
+    /// # Errors
+    /// [`Error::CheckpointExists`], [`Error::CheckpointUnsupported`] or [`Error::Checkpoint`]: there is no copy.
+    fn checkpoint(&self, path: &Path) -> Result<()> {
+        Err(Error::CheckpointUnsupported {
+            engine: self.name(),
+            path: path.into(),
+        })
+    }
 
     /// Whether [`sync`](Engine::sync) does anything. An engine that says no is as durable as it gets.
     fn needs_sync(&self) -> bool {

@@ -113,6 +113,16 @@ fn a_write_that_failed_after_the_log_comes_back_with_it() {
 }
 
 #[test]
+fn an_engine_without_files_says_that_it_has_no_checkpoints() {
+    let path = std::path::Path::new("/somewhere");
+    let error = MemoryEngine::new(FAMILIES).checkpoint(path).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the memory engine keeps no files, so there is no checkpoint in /somewhere: use RocksDB"
+    );
+}
+
+#[test]
 fn family_names_have_rules_that_the_error_states() {
     assert!(Family::new("write-2_b").is_ok());
     let error = Family::new("Not allowed").unwrap_err().to_string();
@@ -234,5 +244,77 @@ mod rocks {
             error.contains(&folder.path().display().to_string()),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_checkpoint_of_a_running_engine_holds_every_batch_whole_up_to_one_moment() {
+        const BEFORE: u32 = 200;
+        let folder = tempfile::tempdir().unwrap();
+        let engine = open(&folder.path().join("live"), &FAMILIES).unwrap();
+        // The nth batch puts n into two families.
+        let write = |n: u32| {
+            let mut batch = Batch::new();
+            for family in [Family::DEFAULT, Family::OBJECTS] {
+                batch.put(&family, n.to_be_bytes().to_vec(), "x");
+            }
+            engine.write(batch).unwrap();
+        };
+        (0..BEFORE).for_each(write);
+        let copy = folder.path().join("copy");
+        let done = std::sync::atomic::AtomicBool::new(false);
+        let written = std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let mut n = BEFORE;
+                while !done.load(std::sync::atomic::Ordering::Acquire) {
+                    write(n);
+                    n += 1;
+                }
+                n
+            });
+            engine.checkpoint(&copy).unwrap();
+            done.store(true, std::sync::atomic::Ordering::Release);
+            writer.join().unwrap()
+        });
+
+        let keys = |engine: &RocksEngine, family| {
+            let view = engine.snapshot();
+            let entries = view.range(&family, EVERYTHING).unwrap();
+            entries.map(|entry| entry.unwrap().0).collect::<Vec<_>>()
+        };
+        let copied = open(&copy, &FAMILIES).unwrap();
+        let found = keys(&copied, Family::DEFAULT);
+        assert!((BEFORE as usize..=written as usize).contains(&found.len()));
+        let expected = (0..found.len() as u32).map(|n| n.to_be_bytes().to_vec());
+        assert!(found.iter().map(|key| key.to_vec()).eq(expected), "a gap");
+        assert_eq!(found, keys(&copied, Family::OBJECTS));
+
+        // Apart from each other from now on.
+        put(&copied, "copy alone");
+        assert!(!holds(&engine, "copy alone"));
+        assert_eq!(keys(&engine, Family::DEFAULT).len(), written as usize);
+    }
+
+    #[test]
+    fn a_checkpoint_that_cannot_be_written_names_its_folder_and_harms_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = open(&folder.path().join("live"), &FAMILIES).unwrap();
+        put(&engine, "key");
+        let taken = folder.path().join("taken");
+        std::fs::create_dir(&taken).unwrap();
+        let error = engine.checkpoint(&taken).unwrap_err();
+        assert!(
+            matches!(&error, Error::CheckpointExists { path } if **path == *taken),
+            "{error}"
+        );
+        assert_eq!(std::fs::read_dir(&taken).unwrap().count(), 0);
+
+        let orphan = folder.path().join("no/such/parent");
+        let error = engine.checkpoint(&orphan).unwrap_err();
+        assert!(
+            matches!(&error, Error::Checkpoint { path, .. } if **path == *orphan),
+            "{error}"
+        );
+        put(&engine, "later");
+        engine.checkpoint(&folder.path().join("free")).unwrap();
     }
 }

@@ -1,5 +1,6 @@
 //! Group sync: many writes, applied at once, become durable together.
 
+mod gather;
 #[cfg(test)]
 mod tests;
 
@@ -11,9 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use gather::Gather;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use crate::engine::{Batch, Engine};
@@ -181,6 +183,8 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     waiters: VecDeque<Waiter>,
+    /// The thread is to be woken when so many wait.
+    wanted: usize,
     poison: Option<Arc<str>>,
     stopping: bool,
 }
@@ -199,12 +203,17 @@ impl Queue {
 impl Shared {
     fn serve(&self, interval: Option<Duration>) {
         let mut queue = self.queue.lock();
+        let mut gather = Gather::default();
         let mut elapsed = false;
         while !queue.stopping {
             if queue.is_due(elapsed && self.has_unsynced()) {
+                self.await_company(&mut queue, &gather);
+                let waiting = queue.waiters.len();
                 drop(queue);
+                let begun = Instant::now();
                 // A failure reaches the waiters and poisons the store.
                 let _ = self.sync();
+                gather = Gather::after(waiting, begun.elapsed());
                 queue = self.queue.lock();
                 elapsed = false;
             } else if let Some(interval) = interval {
@@ -213,6 +222,17 @@ impl Shared {
                 self.wake.wait(&mut queue);
             }
         }
+    }
+
+    fn await_company(&self, queue: &mut MutexGuard<'_, Queue>, gather: &Gather) {
+        let deadline = gather.deadline(Instant::now());
+        queue.wanted = gather.wanted();
+        while queue.waiters.len() < queue.wanted && !queue.stopping {
+            if self.wake.wait_until(queue, deadline).timed_out() {
+                break;
+            }
+        }
+        queue.wanted = 0;
     }
 
     fn sync(&self) -> Result<()> {
@@ -265,7 +285,9 @@ impl Shared {
         }
         let (reply, answer) = oneshot::channel();
         queue.waiters.push_back(Waiter { seq: seq.0, reply });
-        self.wake.notify_one();
+        if queue.waiters.len() >= queue.wanted {
+            self.wake.notify_one();
+        }
         SyncWait(Wait::For(answer))
     }
 

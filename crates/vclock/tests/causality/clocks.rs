@@ -20,7 +20,11 @@ proptest! {
         for dot in &b {
             let known = model.get(&dot.actor).copied().unwrap_or(0);
             prop_assert_eq!((x.get(&dot.actor), x.covers(dot)), (known, dot.counter <= known));
-            prop_assert_eq!(x.next_dot(dot.actor), Some(Dot::new(dot.actor, known + 1)));
+            let next = Dot::new(dot.actor, known + 1);
+            prop_assert_eq!(x.next_dot(dot.actor), Some(next));
+            let (mut named, mut learnt) = (x.clone(), x.clone());
+            prop_assert_eq!((named.increment(dot.actor), learnt.advance(next)), (Some(next), true));
+            prop_assert_eq!(named, learnt);
         }
         let within = |a: &BTreeMap<ActorId, u64>, b: &BTreeMap<ActorId, u64>| {
             a.iter().all(|(actor, n)| b.get(actor) >= Some(n))
@@ -97,7 +101,9 @@ fn the_greatest_counter_is_covered_and_has_no_successor() {
         (context.gaps().len(), context.vector().get(&7)),
         (0, u64::MAX)
     );
-    assert_eq!(context.vector().next_dot(7), None);
+    let mut vector = context.vector().clone();
+    assert_eq!((vector.next_dot(7), vector.increment(7)), (None, None));
+    assert_eq!(&vector, context.vector());
 }
 
 #[test]

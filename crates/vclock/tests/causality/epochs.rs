@@ -5,6 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::cluster::{Cluster, RIGHT, Rules, Step, Violation};
+use crate::oracle::values;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
@@ -150,6 +151,34 @@ fn an_own_dot_in_the_state_beyond_the_position_takes_a_fresh_epoch() {
         put,
     ] {
         assert_eq!(cluster.step(step), Ok(()));
+    }
+}
+
+/// A value, its tombstone, which is collected, and a new value; then the first two come late, as
+/// hints.
+#[test]
+fn an_old_hint_leaves_a_recreated_key_alone() {
+    let mut cluster = Cluster::new(RIGHT);
+    let put = |context| Step::Put { node: 0, context };
+    for step in [put(0), put(1), Step::LoseRecord { node: 0 }, put(0)] {
+        assert_eq!(cluster.step(step), Ok(()));
+    }
+    let created = values(&cluster.nodes[0].record.state);
+    assert_eq!(created.len(), 1);
+    for message in [1, 0] {
+        let hint = Step::Deliver { message, node: 0 };
+        assert_eq!(cluster.step(hint), Ok(()));
+        let held = values(&cluster.nodes[0].record.state);
+        assert!(
+            created
+                .iter()
+                .all(|(dot, value)| held.get(dot) == Some(value))
+        );
+        assert_eq!(
+            held.len(),
+            2,
+            "the tombstone is back, what it covers is not"
+        );
     }
 }
 

@@ -8,5 +8,7 @@ mod encodings;
 mod epochs;
 mod histories;
 mod oracle;
+#[cfg(feature = "serde")]
+mod serde_forms;
 mod small_cases;
 mod world;

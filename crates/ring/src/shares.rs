@@ -1,12 +1,12 @@
 //! How many replicas each node should hold, and how hard it must compete to get them.
 
-use super::rendezvous::{LOG_BITS, RATE_BITS, neg_log2};
 use crate::Member;
+use crate::partition_ring::rendezvous::{LOG_BITS, RATE_BITS, neg_log2};
 use crate::spread::Spread;
 
 /// The replicas that each member should hold, with [`SHARE_BITS`] fractional bits: in proportion to the weights as far as
 /// one copy of a partition a node, and the copies that a zone may take, allow.
-pub(super) fn shares(members: &[Member], spread: &Spread, bits: u32) -> Vec<u64> {
+pub(crate) fn shares(members: &[Member], spread: &Spread, bits: u32) -> Vec<u64> {
     let whole = 1u64 << (bits + SHARE_BITS);
     let mut zones: Vec<Vec<usize>> = vec![Vec::new(); spread.sizes.len()];
     for (member, &zone) in spread.zone_of.iter().enumerate() {
@@ -45,7 +45,7 @@ pub(super) fn shares(members: &[Member], spread: &Spread, bits: u32) -> Vec<u64>
 /// The rate of each member with [`RATE_BITS`] fractional bits, such that the draws alone give it about its share.
 ///
 /// A zone that gives one copy of a partition at most competes as one, and its nodes divide its rate by weight.
-pub(super) fn rates(members: &[Member], spread: &Spread, shares: &[u64], bits: u32) -> Vec<u64> {
+pub(crate) fn rates(members: &[Member], spread: &Spread, shares: &[u64], bits: u32) -> Vec<u64> {
     let whole = 1u64 << (bits + SHARE_BITS);
     if spread.even > 0 {
         return shares.iter().map(|&share| rate(share, whole)).collect();
@@ -113,7 +113,7 @@ fn deal(parties: &[Bounds], total: u64) -> Vec<u64> {
 }
 
 /// Fractional bits of a share.
-pub(super) const SHARE_BITS: u32 = 16;
+pub(crate) const SHARE_BITS: u32 = 16;
 /// Fractional bits of the level up to which shares are filled.
 const LEVEL_BITS: u32 = 48;
 /// What lacks less than 2^-16 to be in every list competes as always in.

@@ -1,3 +1,5 @@
+mod checkpoint;
+
 use std::fmt;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -8,7 +10,7 @@ use rocksdb::{
     IteratorMode, Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
-use super::{Batch, Engine, Entries, Family, KeyRange, Op, Snapshot, holds_nothing};
+use crate::engine::{Batch, Engine, Entries, Family, KeyRange, Op, Snapshot, holds_nothing};
 use crate::{Error, Result};
 
 /// An engine on RocksDB, in a folder of its own.
@@ -142,6 +144,10 @@ impl Engine for RocksEngine {
         self.db
             .flush_wal(true)
             .map_err(|error| self.explain(&error))
+    }
+
+    fn checkpoint(&self, path: &Path) -> Result<()> {
+        checkpoint::write(self, path)
     }
 }
 
