@@ -62,6 +62,8 @@ pub struct ObjectStore {
     incarnation: AtomicU64,
     /// A put failed: its dot may come back with the log. No further dot is taken before the positions are void.
     dots_in_doubt: AtomicBool,
+    /// The lapses of the sync after which the positions are void already.
+    lapses_voided: AtomicU64,
     /// A batch that let a record go failed: the drop may come back with the log and hide what was acknowledged after
     /// it. Until the next opening whatever relies on a record writes it again.
     drops_in_doubt: AtomicBool,
@@ -105,6 +107,7 @@ impl ObjectStore {
             generation: identity.generation,
             incarnation: AtomicU64::new(identity.incarnation),
             dots_in_doubt: AtomicBool::new(false),
+            lapses_voided: AtomicU64::new(0),
             drops_in_doubt: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             meters: Meters::default(),
@@ -205,6 +208,12 @@ impl ObjectStore {
         self.sync.run_pending()
     }
 
+    /// Whether the last write or sync found no room. Writes are refused then, reads go on, and it passes once there is room.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.sync.is_full()
+    }
+
     /// Why writes are refused since a sync failed; `None` while all is well. The store must be opened again.
     #[must_use]
     pub fn poison(&self) -> Option<Arc<str>> {
@@ -259,16 +268,23 @@ impl ObjectStore {
     /// Voids the positions if that is still due; of many writers that find it due, one does it.
     fn resolve_doubt(&self) -> Result<()> {
         let _all = self.stripes.lock_all();
-        if self.dots_in_doubt.load(Ordering::Acquire) {
+        if self.in_doubt() {
             self.begin_incarnation()
         } else {
             Ok(())
         }
     }
 
+    /// Whether a dot may have left this node that its disk does not know.
+    fn in_doubt(&self) -> bool {
+        self.dots_in_doubt.load(Ordering::Acquire)
+            || self.lapses_voided.load(Ordering::Acquire) != self.sync.lapses()
+    }
+
     /// Every stripe is locked.
     fn begin_incarnation(&self) -> Result<()> {
         self.refuse_if_closed()?;
+        let lapses = self.sync.lapses();
         let next = self.incarnation.load(Ordering::Acquire) + 1;
         let mut batch = Batch::new();
         identity::stage_incarnation(&mut batch, next);
@@ -276,6 +292,7 @@ impl ObjectStore {
         self.sync.sync_now()?;
         self.incarnation.store(next, Ordering::Release);
         self.dots_in_doubt.store(false, Ordering::Release);
+        self.lapses_voided.store(lapses, Ordering::Release);
         Ok(())
     }
 
@@ -292,7 +309,7 @@ impl ObjectStore {
         self.closed.store(true, Ordering::Release);
         self.sync.sync_now()?;
         let mut batch = Batch::new();
-        if self.dots_in_doubt.load(Ordering::Acquire) {
+        if self.in_doubt() {
             identity::stage_incarnation(&mut batch, self.incarnation.load(Ordering::Acquire) + 1);
         }
         identity::stage_clean_stop(&mut batch);

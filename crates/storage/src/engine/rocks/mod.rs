@@ -3,11 +3,12 @@ mod checkpoint;
 use std::fmt;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
-    IteratorMode, Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
+    FlushOptions, IteratorMode, Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
 use crate::engine::{Batch, Engine, Entries, Family, KeyRange, Op, Snapshot, holds_nothing};
@@ -21,6 +22,8 @@ pub struct RocksEngine {
     db: DB,
     path: PathBuf,
     families: Vec<Family>,
+    /// A write failed for lack of room, so a sync fails with words that do not say why. Until all was written out anew.
+    out_of_room: AtomicBool,
 }
 
 /// How a [`RocksEngine`] uses memory.
@@ -46,7 +49,8 @@ impl RocksEngine {
     ///
     /// # Errors
     /// [`Error::InUse`] when another process has it open, [`Error::NotWritable`], [`Error::ForeignFamily`]
-    /// when the folder holds a family that is not in `families`, [`Error::Engine`] for anything else; each
+    /// when the folder holds a family that is not in `families`, [`Error::MissingFamily`] when a node's store lacks one
+    /// of its own, [`Error::Engine`] for anything else; each
     /// names the path.
     pub fn open(
         path: impl AsRef<Path>,
@@ -61,7 +65,7 @@ impl RocksEngine {
             path: path.into(),
             reason: error.to_string().into(),
         })?;
-        refuse_foreign_families(path, &families)?;
+        refuse_other_families(path, &families)?;
 
         let cache = Cache::new_lru_cache(options.memory_bytes);
         let descriptors = families
@@ -75,6 +79,7 @@ impl RocksEngine {
             db,
             path: path.into(),
             families,
+            out_of_room: AtomicBool::new(false),
         })
     }
 
@@ -92,6 +97,16 @@ impl RocksEngine {
             .ok_or_else(|| Error::UnknownFamily {
                 family: family.clone(),
             })
+    }
+
+    /// After a failed append RocksDB refuses to sync that log, since what lies before may be cut short.
+    fn explain_sync(&self, error: &rocksdb::Error) -> Error {
+        match self.explain(error) {
+            Error::Engine { engine, reason } if self.out_of_room.load(Ordering::Acquire) => {
+                Error::DiskFull { engine, reason }
+            }
+            error => error,
+        }
     }
 
     fn explain(&self, error: &rocksdb::Error) -> Error {
@@ -131,6 +146,11 @@ impl Engine for RocksEngine {
         self.db
             .write_opt(writes, &WriteOptions::default())
             .map_err(|error| self.explain(&error))
+            .inspect_err(|error| {
+                if matches!(error, Error::DiskFull { .. }) {
+                    self.out_of_room.store(true, Ordering::Release);
+                }
+            })
     }
 
     fn snapshot(&self) -> Box<dyn Snapshot + '_> {
@@ -143,7 +163,22 @@ impl Engine for RocksEngine {
     fn sync(&self) -> Result<()> {
         self.db
             .flush_wal(true)
-            .map_err(|error| self.explain(&error))
+            .map_err(|error| self.explain_sync(&error))
+    }
+
+    /// Tables are written and synced from what is in memory, whatever became of the log. While RocksDB itself holds back
+    /// writes it refuses this too; where the disk was full it looks for room every few seconds and resumes by itself.
+    fn rewrite(&self) -> Result<()> {
+        let families = self.families.iter();
+        let handles: Vec<&ColumnFamily> = families
+            .map(|family| self.handle(family))
+            .collect::<Result<_>>()?;
+        self.db
+            .flush_cfs_opt(&handles, &FlushOptions::default())
+            .and_then(|()| self.db.flush_wal(true))
+            .map_err(|error| self.explain_sync(&error))?;
+        self.out_of_room.store(false, Ordering::Release);
+        Ok(())
     }
 
     fn checkpoint(&self, path: &Path) -> Result<()> {
@@ -234,21 +269,46 @@ fn family_options(cache: &Cache) -> Options {
     family
 }
 
-fn refuse_foreign_families(path: &Path, known: &[Family]) -> Result<()> {
+fn refuse_other_families(path: &Path, known: &[Family]) -> Result<()> {
     if !path.join("CURRENT").exists() {
         return Ok(());
     }
     let found = DB::list_cf(&Options::default(), path).map_err(|error| explain(path, &error))?;
-    let foreign = found.into_iter().find(|name| {
-        name != Family::DEFAULT.as_str() && !known.iter().any(|family| family.as_str() == name)
+    let foreign = found.iter().find(|name| {
+        **name != *Family::DEFAULT.as_str()
+            && !known.iter().any(|family| family.as_str() == name.as_str())
     });
     match foreign {
         Some(name) => Err(Error::ForeignFamily {
             path: path.into(),
-            family: name.into(),
+            family: name.as_str().into(),
         }),
-        None => Ok(()),
+        None => refuse_incomplete_store(path, &found, known),
     }
+}
+
+/// A folder whose first opening was cut short lacks families too, but has no facts of a store yet.
+fn refuse_incomplete_store(path: &Path, found: &[String], known: &[Family]) -> Result<()> {
+    let has = |family: &Family| found.iter().any(|name| name == family.as_str());
+    let missing = Family::CLUSTER
+        .into_iter()
+        .find(|family| known.contains(family) && !has(family));
+    let Some(family) = missing.filter(|_| has(&Family::META)) else {
+        return Ok(());
+    };
+    let meta = [Family::META.as_str()];
+    let db = DB::open_cf_for_read_only(&Options::default(), path, meta, false)
+        .map_err(|error| explain(path, &error))?;
+    let empty = db
+        .cf_handle(Family::META.as_str())
+        .is_none_or(|handle| db.iterator_cf(handle, IteratorMode::Start).next().is_none());
+    if empty {
+        return Ok(());
+    }
+    Err(Error::MissingFamily {
+        path: path.into(),
+        family,
+    })
 }
 
 /// RocksDB tells most failures apart only by their text.
