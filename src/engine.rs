@@ -18,11 +18,14 @@ pub(crate) fn open(config: &NodeConfig) -> Result<Arc<dyn Engine>, Error> {
     Ok(match config.engine {
         EngineKind::Memory => Arc::new(MemoryEngine::new(families)),
         #[cfg(feature = "rocksdb")]
-        EngineKind::Rocksdb => Arc::new(dynamokv_storage::RocksEngine::open(
-            &config.data_dir,
-            families,
-            &dynamokv_storage::RocksOptions::default(),
-        )?),
+        EngineKind::Rocksdb => Arc::new(
+            dynamokv_storage::RocksEngine::open(
+                &config.data_dir,
+                families,
+                &dynamokv_storage::RocksOptions::default(),
+            )
+            .map_err(|error| Error::from(error).in_folder(&config.data_dir))?,
+        ),
     })
 }
 

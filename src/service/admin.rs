@@ -179,6 +179,10 @@ impl<T: Transport> Service<T> {
                 counters.damaged_records
             ));
         }
+        if self.core.store.is_full() {
+            warnings
+                .push("the disk is full: this node refuses writes until there is room".to_owned());
+        }
         if let Some(reason) = self.core.store.poison() {
             warnings.push(format!(
                 "a sync failed ({reason}): this node refuses writes until it is started again"

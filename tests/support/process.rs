@@ -112,7 +112,12 @@ impl Process {
 
 /// Runs the node and gives what it says when it fails.
 pub async fn refusal(args: &[&str]) -> String {
-    let mut child = command(args).spawn().unwrap();
+    refused(command(args)).await
+}
+
+/// As [`refusal`], for a command of the caller's.
+pub async fn refused(mut command: Command) -> String {
+    let mut child = command.spawn().unwrap();
     let mut said = String::new();
     let status = tokio::time::timeout(PATIENCE, child.wait())
         .await
@@ -125,6 +130,6 @@ pub async fn refusal(args: &[&str]) -> String {
         .read_to_string(&mut said)
         .await
         .unwrap();
-    assert!(!status.success(), "{args:?} is refused");
+    assert!(!status.success(), "{command:?} is refused");
     said
 }
