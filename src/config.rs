@@ -91,6 +91,9 @@ pub struct NodeConfig {
     pub advertise: Option<String>,
     /// Where RocksDB keeps its files.
     pub data_dir: PathBuf,
+    /// Where snapshots are written, each in a folder of its own. On the disk of the data they cost little; without it there
+    /// are none.
+    pub snapshot_dir: Option<PathBuf>,
     /// What keeps the data.
     pub engine: EngineKind,
     /// When a write counts as acknowledged.
@@ -145,6 +148,7 @@ impl Default for NodeConfig {
             listen: "127.0.0.1:7070".to_owned(),
             advertise: None,
             data_dir: PathBuf::from("dynamokv-data"),
+            snapshot_dir: None,
             engine: EngineKind::default(),
             durability: DurabilityMode::Sync,
             sync_interval_ms: 100,

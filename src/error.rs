@@ -34,6 +34,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: dynamokv_storage::Error,
     },
+    /// A snapshot was not restored. The data directory is as it was.
+    #[error("{} cannot be restored: {reason}", path.display())]
+    Restore {
+        /// What is in the way: the snapshot, the data directory or the folder beside it.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
     /// Gossip cannot go on.
     #[error("gossip: {0}")]
     Gossip(#[from] dynamokv_gossip::Error),

@@ -10,30 +10,10 @@ use std::time::{Duration, Instant};
 
 use dynamokv::rpc::pb::raw_kv_client::RawKvClient;
 use dynamokv::rpc::pb::{RawDeleteRequest, RawGetRequest, RawPutRequest, RawScanRequest};
-use support::process::{Process, refusal};
+use support::process::{Process, refusal, three};
 use support::{Client, bodies, eventually};
-use tempfile::TempDir;
 use tonic::Code;
 use tonic::transport::Channel;
-
-async fn three(folder: &TempDir) -> Vec<Process> {
-    let mut nodes =
-        vec![Process::start(&folder.path().join("n1"), "127.0.0.1:0", &["--bootstrap"]).await];
-    for name in ["n2", "n3"] {
-        let seed = nodes[0].address.clone();
-        nodes.push(
-            Process::start(&folder.path().join(name), "127.0.0.1:0", &["--seed", &seed]).await,
-        );
-    }
-    for node in &nodes {
-        eventually("all three are members", async || {
-            let ring = node.client().ring(None).await;
-            ring.shares.len() == 3 && ring.open.is_none()
-        })
-        .await;
-    }
-    nodes
-}
 
 /// Writes until told to stop; gives the keys that were acknowledged.
 async fn write(client: Client, name: &'static str, stop: Arc<AtomicBool>) -> Vec<String> {
@@ -56,7 +36,7 @@ async fn write(client: Client, name: &'static str, stop: Arc<AtomicBool>) -> Vec
 async fn killed_under_writes_a_node_has_every_acknowledged_one_on_its_own_disk_within_ten_seconds()
 {
     let folder = tempfile::tempdir().unwrap();
-    let mut nodes = three(&folder).await;
+    let mut nodes = three(folder.path(), &[]).await;
     let stop = Arc::new(AtomicBool::new(false));
     let writers: Vec<_> = ["a", "b", "c", "d", "e", "f"]
         .into_iter()
@@ -101,7 +81,7 @@ async fn killed_under_writes_a_node_has_every_acknowledged_one_on_its_own_disk_w
 #[tokio::test(flavor = "multi_thread")]
 async fn all_three_killed_at_once_come_back_with_every_acknowledged_write_and_without_seeds() {
     let folder = tempfile::tempdir().unwrap();
-    let mut nodes = three(&folder).await;
+    let mut nodes = three(folder.path(), &[]).await;
     let stop = Arc::new(AtomicBool::new(false));
     let writers: Vec<_> = ["a", "b", "c"]
         .into_iter()
@@ -141,7 +121,7 @@ async fn all_three_killed_at_once_come_back_with_every_acknowledged_write_and_wi
 #[tokio::test(flavor = "multi_thread")]
 async fn a_term_signal_stops_a_node_cleanly() {
     let folder = tempfile::tempdir().unwrap();
-    let mut nodes = three(&folder).await;
+    let mut nodes = three(folder.path(), &[]).await;
     nodes[0].client().put("k", "v", b"").await.unwrap();
     for node in &mut nodes {
         assert!(node.terminate().await.success());

@@ -6,7 +6,7 @@ use std::process::{ExitStatus, Stdio};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::{Client, PATIENCE};
+use super::{Client, PATIENCE, eventually};
 
 /// The example that the tests run; cargo builds examples with the tests.
 pub fn program() -> PathBuf {
@@ -132,4 +132,31 @@ pub async fn refused(mut command: Command) -> String {
         .unwrap();
     assert!(!status.success(), "{command:?} is refused");
     said
+}
+
+/// Three members, their data in folders `n1` to `n3`.
+pub async fn three(folder: &Path, more: &[&str]) -> Vec<Process> {
+    let mut nodes = Vec::new();
+    for name in ["n1", "n2", "n3"] {
+        let seed = nodes.first().map(|first: &Process| first.address.clone());
+        let found = match &seed {
+            None => vec!["--bootstrap"],
+            Some(seed) => vec!["--seed", seed],
+        };
+        let args = [found, more.to_vec()].concat();
+        nodes.push(Process::start(&folder.join(name), "127.0.0.1:0", &args).await);
+    }
+    are_members(&nodes).await;
+    nodes
+}
+
+/// Waits until all of them are the members and no change is open.
+pub async fn are_members(nodes: &[Process]) {
+    for node in nodes {
+        eventually("all are members", async || {
+            let ring = node.client().ring(None).await;
+            ring.shares.len() == nodes.len() && ring.open.is_none()
+        })
+        .await;
+    }
 }

@@ -153,7 +153,7 @@ impl ObjectStore {
         self.sync.engine()
     }
 
-    /// How often this store was opened, this time included. Durable.
+    /// Grows with each opening, by one, and more where [`raise_generation`](Self::raise_generation) said so. Durable.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
@@ -251,6 +251,18 @@ impl ObjectStore {
     pub fn write(&self, batch: Batch) -> Result<WriteSeq> {
         self.refuse_if_closed()?;
         self.sync.write(batch)
+    }
+
+    /// Lets the next opening count on from `at_least`, where that is greater: for a store made from an older copy, whose cluster
+    /// remembers later openings. Blocks for a sync.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Poisoned`] or the engine's failure; the outcome is then unknown.
+    pub fn raise_generation(&self, at_least: u64) -> Result<()> {
+        let mut batch = Batch::new();
+        identity::stage_generation(&mut batch, self.generation.max(at_least));
+        self.write(batch)?;
+        self.sync.sync_now()
     }
 
     /// Voids all issuing positions: every key's next put takes a fresh epoch. For a node that learns that it is an older
