@@ -13,6 +13,8 @@ use crate::support::{Cell, cluster, config, eventually, settle};
 async fn cluster_on(disk: &FaultEngine) -> Vec<Cell> {
     let mut cells = cluster(2).await;
     let mut third = config("n3");
+    // Not the lowest, which proposes changes: then none would be opened.
+    third.id = Some("ffffffffffffffff".to_owned());
     third.seeds = vec![cells[0].address().to_owned()];
     cells.push(
         Cell::try_start(third, Arc::new(disk.clone()))

@@ -78,6 +78,13 @@ impl Tmpfs {
         std::fs::write(self.outside().join("filler"), vec![1; mebibytes << 20]).unwrap();
     }
 
+    /// Takes up all that is left of it.
+    pub fn fill_to_the_brim(&self) {
+        use std::io::Write;
+        let mut filler = std::fs::File::create(self.outside().join("filler")).unwrap();
+        while filler.write_all(&[1; 4 << 10]).is_ok() {}
+    }
+
     pub fn make_room(&self) {
         std::fs::remove_file(self.outside().join("filler")).unwrap();
     }

@@ -1,4 +1,5 @@
 mod checkpoint;
+mod room;
 
 use std::fmt;
 use std::ops::Bound;
@@ -11,6 +12,7 @@ use rocksdb::{
     FlushOptions, IteratorMode, Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
+use self::room::Room;
 use crate::engine::{Batch, Engine, Entries, Family, KeyRange, Op, Snapshot, holds_nothing};
 use crate::{Error, Result};
 
@@ -22,7 +24,8 @@ pub struct RocksEngine {
     db: DB,
     path: PathBuf,
     families: Vec<Family>,
-    /// A write failed for lack of room, so a sync fails with words that do not say why. Until all was written out anew.
+    room: Room,
+    /// A write failed for lack of room all the same. Until all was written out anew.
     out_of_room: AtomicBool,
 }
 
@@ -33,6 +36,9 @@ pub struct RocksOptions {
     pub memory_bytes: usize,
     /// Bytes of log after which the oldest write buffer is flushed; bounds the time to open. Default 256 MiB.
     pub log_bytes_max: u64,
+    /// Free bytes of the disk below which writes are [`Error::DiskFull`], but for those to [`Family::META`] alone: what is under
+    /// way, flushes above all, needs them, and a disk that is full to the brim may take a restart to recover. Default 64 MiB.
+    pub room_bytes_min: u64,
 }
 
 impl Default for RocksOptions {
@@ -40,6 +46,7 @@ impl Default for RocksOptions {
         Self {
             memory_bytes: 128 << 20,
             log_bytes_max: 256 << 20,
+            room_bytes_min: 64 << 20,
         }
     }
 }
@@ -79,6 +86,7 @@ impl RocksEngine {
             db,
             path: path.into(),
             families,
+            room: Room::new(path, options.room_bytes_min),
             out_of_room: AtomicBool::new(false),
         })
     }
@@ -97,16 +105,6 @@ impl RocksEngine {
             .ok_or_else(|| Error::UnknownFamily {
                 family: family.clone(),
             })
-    }
-
-    /// After a failed append RocksDB refuses to sync that log, since what lies before may be cut short.
-    fn explain_sync(&self, error: &rocksdb::Error) -> Error {
-        match self.explain(error) {
-            Error::Engine { engine, reason } if self.out_of_room.load(Ordering::Acquire) => {
-                Error::DiskFull { engine, reason }
-            }
-            error => error,
-        }
     }
 
     fn explain(&self, error: &rocksdb::Error) -> Error {
@@ -132,6 +130,7 @@ impl Engine for RocksEngine {
     }
 
     fn write(&self, batch: Batch) -> Result<()> {
+        self.room.check(&batch)?;
         let mut writes = WriteBatch::default();
         for op in batch.ops() {
             let handle = self.handle(op.family())?;
@@ -160,10 +159,18 @@ impl Engine for RocksEngine {
         })
     }
 
+    /// After a failed append RocksDB cannot sync that log, and to be asked for it makes it give up for good. What is in
+    /// memory is written out by [`rewrite`](Engine::rewrite) instead.
     fn sync(&self) -> Result<()> {
+        if self.out_of_room.load(Ordering::Acquire) {
+            return Err(Error::DiskFull {
+                engine: self.name(),
+                reason: format!("{}: an earlier write found no room", self.path.display()).into(),
+            });
+        }
         self.db
             .flush_wal(true)
-            .map_err(|error| self.explain_sync(&error))
+            .map_err(|error| self.explain(&error))
     }
 
     /// Tables are written and synced from what is in memory, whatever became of the log. While RocksDB itself holds back
@@ -176,7 +183,7 @@ impl Engine for RocksEngine {
         self.db
             .flush_cfs_opt(&handles, &FlushOptions::default())
             .and_then(|()| self.db.flush_wal(true))
-            .map_err(|error| self.explain_sync(&error))?;
+            .map_err(|error| self.explain(&error))?;
         self.out_of_room.store(false, Ordering::Release);
         Ok(())
     }
