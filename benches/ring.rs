@@ -1,6 +1,8 @@
 //! Placement beside the crates that one would take instead: looking up, adding and removing nodes, building, comparing.
 //!
-//! `cargo bench --no-default-features --bench ring`
+//! `partitions` are made from the ring before (`PartitionRing::next`), `partitions, new` from the members alone.
+//!
+//! `cargo bench --bench ring`
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -31,7 +33,7 @@ fn token(c: &mut Criterion) {
     let mut group = c.benchmark_group("token");
     for length in [16, 64, 1024] {
         let key = vec![b'k'; length];
-        group.bench_with_input(BenchmarkId::from_parameter(length), &key, |b, key| {
+        group.bench_with_input(BenchmarkId::new("partitions", length), &key, |b, key| {
             b.iter(|| Token::of(black_box(b"default"), black_box(key)));
         });
     }
@@ -56,7 +58,7 @@ fn look_up(c: &mut Criterion) {
         run("bare", &mut |key| {
             black_box(table[(xxh3_64(key) >> shift) as usize * REPLICAS]);
         });
-        let ring = stateless(nodes, partitions);
+        let ring = successive(nodes, partitions);
         run("partitions", &mut |key| {
             black_box(ring.owners(Token::of(b"default", key))[0]);
         });
@@ -86,7 +88,7 @@ fn add_node(c: &mut Criterion) {
     for (nodes, partitions) in SIZES {
         let id = |name| BenchmarkId::new(name, nodes);
         let ring = successive(nodes, partitions);
-        group.bench_function(id("partitions, next"), |b| {
+        group.bench_function(id("partitions"), |b| {
             let join = |members| ring.next(REPLICAS, members).unwrap();
             b.iter_batched(|| members(nodes + 1), join, BatchSize::LargeInput);
         });
@@ -118,7 +120,7 @@ fn remove_node(c: &mut Criterion) {
     for (nodes, partitions) in SIZES {
         let id = |name| BenchmarkId::new(name, nodes);
         let ring = successive(nodes, partitions);
-        group.bench_function(id("partitions, next"), |b| {
+        group.bench_function(id("partitions"), |b| {
             let leave = |members: Vec<Member>| ring.next(REPLICAS, members).unwrap();
             b.iter_batched(|| members(nodes).split_off(1), leave, BatchSize::LargeInput);
         });
@@ -163,7 +165,7 @@ fn build(c: &mut Criterion) {
         group.bench_function(id("partitions, new"), |b| {
             b.iter(|| stateless(nodes, partitions));
         });
-        group.bench_function(id("partitions, next"), |b| {
+        group.bench_function(id("partitions"), |b| {
             b.iter(|| successive(nodes, partitions));
         });
         group.bench_function(id("tokens"), |b| {
@@ -181,7 +183,7 @@ fn difference(c: &mut Criterion) {
     for (nodes, partitions) in SIZES {
         let current = successive(nodes, partitions);
         let next = current.next(REPLICAS, members(nodes + 1)).unwrap();
-        group.bench_function(BenchmarkId::from_parameter(nodes), |b| {
+        group.bench_function(BenchmarkId::new("partitions", nodes), |b| {
             b.iter(|| diff(black_box(&current), black_box(&next)).unwrap());
         });
     }

@@ -3,7 +3,7 @@
 //! actor and get the same one, of 16 bytes; what has no binary form of its own is written by
 //! postcard.
 //!
-//! `cargo bench --no-default-features --bench vclock`
+//! `cargo bench --bench vclock`
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::HashMap;

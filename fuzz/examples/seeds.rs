@@ -5,15 +5,21 @@
 use std::path::Path;
 use std::{fs, io};
 
-use dynamokv_vclock::{ActorId, CausalContext, ContextToken, Dot, Epoch, Siblings};
+use dynamokv_storage::{State, Value, encode_state};
+use dynamokv_vclock::{ActorId, CausalContext, ContextToken, Dot, Epoch, HybridTime, Siblings};
 
 fn main() -> io::Result<()> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/decode");
-    fs::create_dir_all(&folder)?;
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let (decode, record) = (corpus.join("decode"), corpus.join("record"));
+    fs::create_dir_all(&decode)?;
+    fs::create_dir_all(&record)?;
     for actors in [0, 1, 3, 6] {
         for gap in [false, true] {
             for (kind, bytes) in kinds(&context(actors, gap)) {
-                fs::write(folder.join(format!("{kind}-{actors}-{gap}")), bytes)?;
+                fs::write(decode.join(format!("{kind}-{actors}-{gap}")), bytes)?;
+            }
+            for (kind, bytes) in bodies(&context(actors, gap)) {
+                fs::write(record.join(format!("{kind}-{actors}-{gap}")), bytes)?;
             }
         }
     }
@@ -43,6 +49,22 @@ fn kinds(context: &CausalContext) -> [(&'static str, Vec<u8>); 5] {
         ("postcard", postcard),
         ("token", token),
     ]
+}
+
+/// Records without format and checksum: with a position, without one, and the bare state.
+fn bodies(context: &CausalContext) -> [(&'static str, Vec<u8>); 3] {
+    let actor = ActorId::new(9, Epoch(1));
+    let text = Value {
+        content_type: Some("text/plain".into()),
+        ..Value::new(HybridTime(7), "body")
+    };
+    let mut state = State::delta(Dot::new(actor, 1), text, context);
+    let tombstone = Value::tombstone(HybridTime(8));
+    state.join(State::delta(Dot::new(actor, 2), tombstone, context));
+    let state = encode_state(&state);
+    let position = [[1].as_slice(), &[3; 24], &state].concat();
+    let bare = [[0].as_slice(), &state].concat();
+    [("position", position), ("none", bare), ("state", state)]
 }
 
 fn context(actors: u64, gap: bool) -> CausalContext {

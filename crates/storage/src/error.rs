@@ -167,6 +167,13 @@ pub enum Error {
         reason: Arc<str>,
     },
 
+    /// There is no database in the folder.
+    #[error("{} holds no store: check the path", path.display())]
+    NoStore {
+        /// The folder.
+        path: Arc<Path>,
+    },
+
     /// The folder holds a family that was not asked for: it is another store's, or the list is incomplete.
     #[error("{} holds the column family {family:?}, which is not configured: name it, or choose another folder", path.display())]
     ForeignFamily {

@@ -34,6 +34,15 @@ impl Keyspace {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether an encoded [`ObjectKey`] is one of this keyspace.
+    pub(crate) fn holds(&self, encoded: &[u8]) -> bool {
+        let name = encoded.get(TOKEN_BYTES..).and_then(|rest| {
+            let (length, rest) = rest.split_first()?;
+            rest.get(..usize::from(*length))
+        });
+        name == Some(self.0.as_bytes())
+    }
 }
 
 impl PartialOrd for Keyspace {
@@ -120,14 +129,35 @@ impl ObjectKey {
     /// `[token, 8 bytes big-endian][length of the keyspace, 1 byte][keyspace][key]`
     #[must_use]
     pub fn encode(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(self.encoded_len());
+        self.encode_into(&mut out);
+        out.freeze()
+    }
+
+    /// [`encode`](Self::encode) for as long as a look-up takes: on the stack, unless the key is long.
+    pub(crate) fn with_encoded<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
+        const SHORT_BYTES_MAX: usize = 128;
+        if self.encoded_len() > SHORT_BYTES_MAX {
+            return read(&self.encode());
+        }
+        let mut buffer = [0; SHORT_BYTES_MAX];
+        let mut rest = buffer.as_mut_slice();
+        self.encode_into(&mut rest);
+        let length = SHORT_BYTES_MAX - rest.len();
+        read(&buffer[..length])
+    }
+
+    fn encoded_len(&self) -> usize {
+        TOKEN_BYTES + 1 + self.keyspace.as_str().len() + self.key.len()
+    }
+
+    fn encode_into(&self, out: &mut impl BufMut) {
         let keyspace = self.keyspace.as_str().as_bytes();
-        let mut out = BytesMut::with_capacity(TOKEN_BYTES + 1 + keyspace.len() + self.key.len());
         out.put_u64(self.token.0);
         // The constructors bound the length by `NAME_BYTES_MAX`.
         out.put_u8(keyspace.len() as u8);
         out.put_slice(keyspace);
         out.put_slice(&self.key);
-        out.freeze()
     }
 
     /// Reads what [`encode`](Self::encode) wrote. The token must be that of the key.
@@ -190,6 +220,12 @@ mod tests {
                 b.token = a.token; // Equal tokens are too rare to wait for.
             }
             prop_assert_eq!(a.cmp(&b), a.encode().cmp(&b.encode()));
+        }
+
+        #[test]
+        fn the_encoding_is_the_same_on_the_stack_at_every_length(length in 1_usize..300) {
+            let key = ObjectKey::new("default", vec![7; length]).unwrap();
+            key.with_encoded(|encoded| assert_eq!(encoded, key.encode()));
         }
 
         #[test]

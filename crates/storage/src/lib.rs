@@ -17,7 +17,7 @@ mod sync;
 pub mod testing;
 mod value;
 
-pub use engine::{Batch, Engine, Family, MemoryEngine, Snapshot};
+pub use engine::{Batch, Engine, EngineStatistics, Family, MemoryEngine, Snapshot};
 pub use engine::{Failing, FaultEngine, FaultPoint};
 #[cfg(feature = "rocksdb")]
 pub use engine::{RocksEngine, RocksOptions};
@@ -27,8 +27,8 @@ pub use key::{KEY_BYTES_MAX, Keyspace, ObjectKey};
 pub use name::{NAME_BYTES_MAX, NameKind};
 pub use raw::{RawOptions, RawPage, RawStore};
 pub use store::{
-    Applied, Counters, DamagedRecord, Joined, ObjectStore, Opened, Page, Settle, Settled,
-    StoreOptions,
+    Applied, Counters, Cursor, DamagedRecord, Joined, ObjectStore, Opened, Page, Purged,
+    RangeStatistics, Scrubbed, Settle, Settled, StoreOptions, VerifyReport,
 };
 pub use sync::{Durability, SyncMode, SyncWait, WriteSeq};
 pub use value::{State, Value, decode_state, encode_state, shown};

@@ -7,6 +7,7 @@ mod fault;
 mod memory;
 #[cfg(feature = "rocksdb")]
 mod rocks;
+mod statistics;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ pub use fault::{Failing, FaultEngine, FaultPoint};
 pub use memory::MemoryEngine;
 #[cfg(feature = "rocksdb")]
 pub use rocks::{RocksEngine, RocksOptions};
+pub use statistics::EngineStatistics;
 
 use crate::{Error, Result};
 
@@ -43,7 +45,7 @@ pub const EVERYTHING: KeyRange<'static> = (Bound::Unbounded, Bound::Unbounded);
 /// - a crash keeps a prefix of the batches written, which holds at least those written before the last
 ///   successful [`sync`](Engine::sync) began;
 /// - a snapshot never changes, and iteration is in byte order;
-/// - an unknown family is [`Error::UnknownFamily`](crate::Error::UnknownFamily), and changes nothing.
+/// - an unknown family is [`Error::UnknownFamily`], and changes nothing.
 ///
 /// Calls block the caller: a cached read costs no more than a look-up, a sync costs a disk flush.
 pub trait Engine: Send + Sync + 'static {
@@ -101,6 +103,15 @@ pub trait Engine: Send + Sync + 'static {
             engine: self.name(),
             path: path.into(),
         })
+    }
+
+    /// What the engine counted since it was opened and what it uses now; `None` for one that counts nothing.
+    /// O(families), no disk is read.
+    ///
+    /// # Errors
+    /// The engine's failure.
+    fn statistics(&self) -> Result<Option<EngineStatistics>> {
+        Ok(None)
     }
 
     /// Whether [`sync`](Engine::sync) does anything. An engine that says no is as durable as it gets.

@@ -79,6 +79,15 @@ proptest! {
 }
 
 #[test]
+fn the_checksum_is_one_function_at_every_length() {
+    for length in (0..2 * LONG_BYTES_MIN).step_by(61).chain([70_000]) {
+        let body: Vec<u8> = (0..length).map(|at| (at * 7) as u8).collect();
+        let whole = [b"key".as_slice(), &[FORMAT], &body].concat();
+        assert_eq!(checksum(b"key", FORMAT, &body), crc32c::crc32c(&whole));
+    }
+}
+
+#[test]
 fn the_hash_depends_on_keyspace_and_key() {
     let hash = |keyspace, key: &'static str| {
         StateHash::of(&ObjectKey::new(keyspace, key).unwrap(), &golden_state())

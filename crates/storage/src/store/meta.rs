@@ -17,13 +17,15 @@ pub(super) fn read(engine: &dyn Engine, owner: Owner, name: &str) -> Result<Opti
     let Some(entry) = engine.get(&Family::META, &key)? else {
         return Ok(None);
     };
-    let intact = entry
-        .split_first_chunk::<4>()
-        .filter(|(sum, value)| u32::from_le_bytes(**sum) == checksum(&key, value))
-        .map(|(_, value)| entry.slice_ref(value));
-    intact
+    open(&key, &entry)
         .map(Some)
         .ok_or_else(|| Error::DamagedMeta { entry: name.into() })
+}
+
+/// The value within an entry as it is stored; `None` if it is damaged.
+pub(super) fn open(key: &[u8], entry: &Bytes) -> Option<Bytes> {
+    let (sum, value) = entry.split_first_chunk::<4>()?;
+    (u32::from_le_bytes(*sum) == checksum(key, value)).then(|| entry.slice_ref(value))
 }
 
 pub(super) fn stage(batch: &mut Batch, owner: Owner, name: &str, value: &[u8]) {

@@ -1,10 +1,12 @@
 //! The versioned object store: replicated states by key, over any engine.
 
+mod check;
 mod counters;
 mod epochs;
 mod identity;
 mod meta;
 mod options;
+mod range;
 mod scan;
 mod stripes;
 #[cfg(test)]
@@ -17,10 +19,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 
+pub use check::{DamagedRecord, Scrubbed, VerifyReport};
 pub use counters::Counters;
 pub use identity::Opened;
 pub use options::StoreOptions;
-pub use scan::{DamagedRecord, Page};
+pub use range::{Cursor, Purged, RangeStatistics};
+pub use scan::Page;
 pub use write::{Applied, Joined, Settle, Settled};
 
 use counters::Meters;
@@ -182,13 +186,13 @@ impl ObjectStore {
     /// # Errors
     /// [`Error::Damaged`] for an unreadable record, or the engine's failure.
     pub fn get(&self, key: &ObjectKey) -> Result<Option<State>> {
-        let found = self.load(key, &key.encode())?;
+        let found = key.with_encoded(|engine_key| self.load(key, engine_key))?;
         match found.damage {
             Some(reason) => Err(Error::Damaged {
                 key: key.clone(),
                 reason,
             }),
-            None => Ok(found.hash.map(|_| found.state)),
+            None => Ok(found.state_bytes.map(|_| found.state)),
         }
     }
 
@@ -345,7 +349,7 @@ impl ObjectStore {
             Ok((record, state_bytes)) => Ok(Stored {
                 state: record.state,
                 position: record.position,
-                hash: Some(StateHash::of_encoded(key, &state_bytes)),
+                state_bytes: Some(state_bytes),
                 damage: None,
             }),
             Err(reason) => {
@@ -376,7 +380,15 @@ impl fmt::Debug for ObjectStore {
 struct Stored {
     state: State,
     position: Option<record::Stamped>,
-    /// `None` if there is no readable record.
-    hash: Option<StateHash>,
+    /// Its canonical bytes; `None` if there is no readable record.
+    state_bytes: Option<Bytes>,
     damage: Option<crate::Damage>,
+}
+
+impl Stored {
+    /// Computed on demand: hashing a large state costs as much as reading it, and readers need no hash.
+    fn hash(&self, key: &ObjectKey) -> Option<StateHash> {
+        let bytes = self.state_bytes.as_ref()?;
+        Some(StateHash::of_encoded(key, bytes))
+    }
 }

@@ -1,14 +1,11 @@
-use std::ops::Bound;
-
-use bytes::Bytes;
 use dynamokv_ring::TokenRange;
 
 use super::ObjectStore;
+use super::check::{self, DamagedRecord};
+use super::range::{Bounds, Cursor};
 use crate::Result;
 use crate::engine::Family;
-use crate::error::Damage;
 use crate::key::ObjectKey;
-use crate::record;
 use crate::value::State;
 
 /// A stretch of a scan.
@@ -20,17 +17,6 @@ pub struct Page {
     pub next: Option<ObjectKey>,
     /// Records of this stretch that could not be read.
     pub damaged: Vec<DamagedRecord>,
-}
-
-/// A record that a scan stepped over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DamagedRecord {
-    /// Its key, if at least that is readable.
-    pub key: Option<ObjectKey>,
-    /// The key under which it stands in the engine.
-    pub engine_key: Bytes,
-    /// What gave it away.
-    pub reason: Damage,
 }
 
 impl ObjectStore {
@@ -46,22 +32,13 @@ impl ObjectStore {
         limit_items: usize,
         limit_bytes: usize,
     ) -> Result<Page> {
-        let after = after.map(ObjectKey::encode);
-        let first = range.first.0.to_be_bytes();
-        let beyond = range.last.0.checked_add(1).map(u64::to_be_bytes);
-        let start = match &after {
-            Some(after) if after.as_ref() >= first.as_slice() => Bound::Excluded(after.as_ref()),
-            _ => Bound::Included(first.as_slice()),
-        };
-        let end = beyond.as_ref().map_or(Bound::Unbounded, |beyond| {
-            Bound::Excluded(beyond.as_slice())
-        });
-
+        let bounds = Bounds::of(range);
+        let after = after.map(|after| Cursor(after.encode()));
         let snapshot = self.engine().snapshot();
         let mut page = Page::default();
         let (mut items, mut bytes) = (0, 0);
         let mut last: Option<ObjectKey> = None;
-        for entry in snapshot.range(&Family::OBJECTS, (start, end))? {
+        for entry in snapshot.range(&Family::OBJECTS, bounds.after(after.as_ref()))? {
             let (engine_key, stored) = entry?;
             // A page ends after a readable key only: another could not be named as the place to go on.
             if let Some(last) =
@@ -72,24 +49,16 @@ impl ObjectStore {
             }
             items += 1;
             bytes += engine_key.len() + stored.len();
-            last = ObjectKey::decode(&engine_key).ok();
-            let damage = match &last {
-                None => Some(Damage::Key),
-                Some(key) => match record::decode(&engine_key, &stored) {
-                    Ok((record, _)) => {
-                        page.entries.push((key.clone(), record.state));
-                        None
-                    }
-                    Err(reason) => Some(reason),
-                },
-            };
-            if let Some(reason) = damage {
-                self.meters.count_damaged();
-                page.damaged.push(DamagedRecord {
-                    key: last.clone(),
-                    engine_key,
-                    reason,
-                });
+            match check::read(&engine_key, &stored) {
+                Ok((key, state)) => {
+                    last = Some(key.clone());
+                    page.entries.push((key, state));
+                }
+                Err(damaged) => {
+                    self.meters.count_damaged();
+                    last.clone_from(&damaged.key);
+                    page.damaged.push(damaged);
+                }
             }
         }
         Ok(page)

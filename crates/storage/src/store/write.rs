@@ -112,6 +112,7 @@ impl ObjectStore {
         let stored = self.load(key, &engine_key)?;
         self.check_siblings(key, &stored.state, client)?;
 
+        let previous = stored.hash(key);
         let before = stored.state.context();
         #[cfg(feature = "planted-bugs")]
         let mut lowest = (0..).map(dynamokv_vclock::Epoch);
@@ -145,7 +146,7 @@ impl ObjectStore {
             dot,
             delta,
             hash,
-            previous: stored.hash,
+            previous,
             replaced_damaged: stored.damage.is_some(),
             seq,
         })
@@ -169,6 +170,7 @@ impl ObjectStore {
         self.refuse_if_closed()?;
         let stored = self.load(key, &engine_key)?;
 
+        let previous = stored.hash(key);
         let position = self.valid(stored.position).filter(|position| {
             position.survives(
                 self.options.node,
@@ -180,7 +182,7 @@ impl ObjectStore {
         let changed = state.join_ref(incoming);
 
         let mut batch = Batch::new();
-        let hash = match stored.hash {
+        let hash = match previous {
             Some(hash) if !changed && !self.drops_in_doubt.load(Ordering::Acquire) => hash,
             _ => self.stage(&mut batch, key, engine_key, position, &state),
         };
@@ -189,7 +191,7 @@ impl ObjectStore {
         Ok(Joined {
             changed,
             hash,
-            previous: stored.hash,
+            previous,
             replaced_damaged: stored.damage.is_some(),
             seq,
         })
@@ -220,11 +222,12 @@ impl ObjectStore {
             });
         }
         let mut settle = Settle::default();
-        let output = decide(stored.hash.map(|hash| (&stored.state, hash)), &mut settle);
-        let dropped = stored.hash.filter(|_| settle.drops_record);
+        let hash = stored.hash(key);
+        let output = decide(hash.map(|hash| (&stored.state, hash)), &mut settle);
+        let dropped = hash.filter(|_| settle.drops_record);
         if dropped.is_some() {
             settle.batch.delete(&Family::OBJECTS, engine_key);
-        } else if stored.hash.is_some()
+        } else if hash.is_some()
             && !settle.batch.is_empty()
             && self.drops_in_doubt.load(Ordering::Acquire)
         {

@@ -17,10 +17,11 @@ const PATIENCE_MAX: Duration = Duration::from_millis(2);
 impl Gather {
     /// Learns from a sync that answered that many and took that long.
     pub(super) fn after(answered: usize, took: Duration) -> Self {
-        Self {
-            answered,
-            patience: (took / 4).min(PATIENCE_MAX),
-        }
+        Self::new(answered, (took / 4).min(PATIENCE_MAX))
+    }
+
+    pub(super) fn new(answered: usize, patience: Duration) -> Self {
+        Self { answered, patience }
     }
 
     /// How many must wait for the next sync to begin at once.

@@ -147,6 +147,39 @@ fn the_thread_shares_a_sync_among_all_who_came_during_the_last_one() {
 }
 
 #[test]
+fn a_sync_awaits_those_whom_the_last_one_answered_and_begins_when_they_are_there() {
+    const LONG: Duration = Duration::from_secs(3_600);
+    let (_, sync) = manual(Durability::Sync);
+    let _first = sync.settled(write(&sync).unwrap());
+    let (told, company) = mpsc::channel();
+    let shared = Arc::clone(&sync.shared);
+    std::thread::spawn(move || {
+        let mut queue = shared.queue.lock();
+        shared.await_company(&mut queue, &Gather::new(2, LONG));
+        told.send(queue.waiters.len()).unwrap();
+    });
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while sync.shared.queue.lock().wanted != 2 {
+        assert!(Instant::now() < deadline, "it does not wait for the second");
+        std::thread::yield_now();
+    }
+    assert!(company.try_recv().is_err());
+    let _second = sync.settled(write(&sync).unwrap());
+    assert_eq!(company.recv_timeout(Duration::from_secs(20)), Ok(2));
+    assert_eq!(sync.shared.queue.lock().wanted, 0);
+}
+
+#[test]
+fn a_sync_does_not_await_those_who_stay_away() {
+    let (_, sync) = manual(Durability::Sync);
+    let _first = sync.settled(write(&sync).unwrap());
+    let mut queue = sync.shared.queue.lock();
+    let gather = Gather::new(2, Duration::from_millis(1));
+    sync.shared.await_company(&mut queue, &gather);
+    assert_eq!(queue.waiters.len(), 1);
+}
+
+#[test]
 fn a_write_that_came_during_a_sync_is_not_covered_by_it() {
     let (gate, engine) = GatedEngine::new();
     let sync = GroupSync::new(Arc::new(engine), Durability::Sync, SyncMode::Thread).unwrap();

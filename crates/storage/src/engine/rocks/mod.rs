@@ -1,19 +1,28 @@
 mod checkpoint;
 mod room;
+mod setup;
+mod snapshot;
+mod statistics;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
-use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
-    FlushOptions, IteratorMode, Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
+    ColumnFamily, ColumnFamilyDescriptor, DB, FlushOptions, IteratorMode, Options, WriteBatch,
+    WriteOptions,
 };
 
-use self::room::Room;
-use crate::engine::{Batch, Engine, Entries, Family, KeyRange, Op, Snapshot, holds_nothing};
+pub use setup::RocksOptions;
+
+use room::Room;
+use setup::Setup;
+use snapshot::RocksSnapshot;
+
+use crate::engine::{Batch, Engine, EngineStatistics, Family, Op, Snapshot};
 use crate::{Error, Result};
 
 /// An engine on RocksDB, in a folder of its own.
@@ -24,31 +33,10 @@ pub struct RocksEngine {
     db: DB,
     path: PathBuf,
     families: Vec<Family>,
+    setup: Setup,
     room: Room,
     /// A write failed for lack of room all the same. Until all was written out anew.
     out_of_room: AtomicBool,
-}
-
-/// How a [`RocksEngine`] uses memory.
-#[derive(Clone, Debug)]
-pub struct RocksOptions {
-    /// Bytes for the block cache; write buffers are charged to it, so this bounds both. Default 128 MiB.
-    pub memory_bytes: usize,
-    /// Bytes of log after which the oldest write buffer is flushed; bounds the time to open. Default 256 MiB.
-    pub log_bytes_max: u64,
-    /// Free bytes of the disk below which writes are [`Error::DiskFull`], but for those to [`Family::META`] alone: what is under
-    /// way, flushes above all, needs them, and a disk that is full to the brim may take a restart to recover. Default 64 MiB.
-    pub room_bytes_min: u64,
-}
-
-impl Default for RocksOptions {
-    fn default() -> Self {
-        Self {
-            memory_bytes: 128 << 20,
-            log_bytes_max: 256 << 20,
-            room_bytes_min: 64 << 20,
-        }
-    }
 }
 
 impl RocksEngine {
@@ -74,18 +62,52 @@ impl RocksEngine {
         })?;
         refuse_other_families(path, &families)?;
 
-        let cache = Cache::new_lru_cache(options.memory_bytes);
+        let setup = Setup::new(options);
         let descriptors = families
             .iter()
             .filter(|family| **family != Family::DEFAULT)
             .chain([&Family::DEFAULT]) // RocksDB insists on having it open.
-            .map(|family| ColumnFamilyDescriptor::new(family.as_str(), family_options(&cache)));
-        let db = DB::open_cf_descriptors(&database_options(&cache, options), path, descriptors)
+            .map(|family| ColumnFamilyDescriptor::new(family.as_str(), setup.family()));
+        let db = DB::open_cf_descriptors(&setup.database, path, descriptors)
             .map_err(|error| explain(path, &error))?;
         Ok(Self {
             db,
             path: path.into(),
             families,
+            setup,
+            room: Room::new(path, options.room_bytes_min),
+            out_of_room: AtomicBool::new(false),
+        })
+    }
+
+    /// Opens the database in `path` with all families that it holds, to look at it: nothing in the folder is changed,
+    /// writes fail. No other process should have it open: what it writes meanwhile is not seen, and files that it
+    /// deletes are missed. Needs memory for the log, which is read into it.
+    ///
+    /// # Errors
+    /// [`Error::NoStore`] where there is none, [`Error::Engine`] for anything else; each names the path.
+    pub fn open_read_only(path: impl AsRef<Path>, options: &RocksOptions) -> Result<Self> {
+        let path = path.as_ref();
+        if !path.join("CURRENT").exists() {
+            return Err(Error::NoStore { path: path.into() });
+        }
+        let setup = Setup::new(options);
+        let names = DB::list_cf(&setup.database, path).map_err(|error| explain(path, &error))?;
+        let mut families = names
+            .iter()
+            .map(|name| Family::new(name))
+            .collect::<Result<Vec<Family>>>()?;
+        families.sort();
+        let descriptors = names
+            .iter()
+            .map(|name| ColumnFamilyDescriptor::new(name, setup.family()));
+        let db = DB::open_cf_descriptors_read_only(&setup.database, path, descriptors, false)
+            .map_err(|error| explain(path, &error))?;
+        Ok(Self {
+            db,
+            path: path.into(),
+            families,
+            setup,
             room: Room::new(path, options.room_bytes_min),
             out_of_room: AtomicBool::new(false),
         })
@@ -98,10 +120,11 @@ impl RocksEngine {
     }
 
     fn handle(&self, family: &Family) -> Result<&ColumnFamily> {
-        self.families
-            .binary_search(family)
-            .ok()
-            .and_then(|_| self.db.cf_handle(family.as_str()))
+        // RocksDB has `default` open even if nobody asked for it.
+        let known = *family != Family::DEFAULT || self.families.contains(family);
+        known
+            .then(|| self.db.cf_handle(family.as_str()))
+            .flatten()
             .ok_or_else(|| Error::UnknownFamily {
                 family: family.clone(),
             })
@@ -153,10 +176,7 @@ impl Engine for RocksEngine {
     }
 
     fn snapshot(&self) -> Box<dyn Snapshot + '_> {
-        Box::new(RocksSnapshot {
-            engine: self,
-            view: self.db.snapshot(),
-        })
+        Box::new(RocksSnapshot::new(self))
     }
 
     /// After a failed append RocksDB cannot sync that log, and to be asked for it makes it give up for good. What is in
@@ -191,6 +211,10 @@ impl Engine for RocksEngine {
     fn checkpoint(&self, path: &Path) -> Result<()> {
         checkpoint::write(self, path)
     }
+
+    fn statistics(&self) -> Result<Option<EngineStatistics>> {
+        statistics::read(self).map(Some)
+    }
 }
 
 impl fmt::Debug for RocksEngine {
@@ -200,80 +224,6 @@ impl fmt::Debug for RocksEngine {
             .field("families", &self.families)
             .finish_non_exhaustive()
     }
-}
-
-struct RocksSnapshot<'a> {
-    engine: &'a RocksEngine,
-    view: rocksdb::Snapshot<'a>,
-}
-
-impl Snapshot for RocksSnapshot<'_> {
-    fn get(&self, family: &Family, key: &[u8]) -> Result<Option<Bytes>> {
-        let found = self.view.get_pinned_cf(self.engine.handle(family)?, key);
-        let found = found.map_err(|error| self.engine.explain(&error))?;
-        Ok(found.map(|value| Bytes::copy_from_slice(&value)))
-    }
-
-    fn range(&self, family: &Family, range: KeyRange<'_>) -> Result<Entries<'_>> {
-        let handle = self.engine.handle(family)?;
-        if holds_nothing(range) {
-            return Ok(Box::new(std::iter::empty()));
-        }
-        let mut options = ReadOptions::default();
-        match range.0 {
-            Bound::Included(start) => options.set_iterate_lower_bound(start),
-            Bound::Excluded(start) => options.set_iterate_lower_bound(successor(start)),
-            Bound::Unbounded => {}
-        }
-        match range.1 {
-            Bound::Included(end) => options.set_iterate_upper_bound(successor(end)),
-            Bound::Excluded(end) => options.set_iterate_upper_bound(end),
-            Bound::Unbounded => {}
-        }
-        let entries = self
-            .view
-            .iterator_cf_opt(handle, options, IteratorMode::Start);
-        Ok(Box::new(entries.map(|entry| {
-            let (key, value) = entry.map_err(|error| self.engine.explain(&error))?;
-            Ok((Bytes::from(key), Bytes::from(value)))
-        })))
-    }
-}
-
-/// The least key above `key`.
-fn successor(key: &[u8]) -> Vec<u8> {
-    [key, &[0]].concat()
-}
-
-fn database_options(cache: &Cache, options: &RocksOptions) -> Options {
-    let mut database = Options::default();
-    database.create_if_missing(true);
-    database.create_missing_column_families(true);
-    database.set_max_total_wal_size(options.log_bytes_max);
-    database.set_keep_log_file_num(4);
-    // Spreads the write-back of new tables, so that a flush does not stall the log's fsync.
-    database.set_bytes_per_sync(1 << 20);
-    // Half of the memory at most for writes, charged to the cache, so that one figure bounds both.
-    let write_buffers = options.memory_bytes / 2;
-    database.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager_with_cache(
-        write_buffers,
-        false,
-        cache.clone(),
-    ));
-    database
-}
-
-fn family_options(cache: &Cache) -> Options {
-    let mut tables = BlockBasedOptions::default();
-    tables.set_block_cache(cache);
-    // Charged to the cache as well; otherwise filters and indices grow with the data, beyond every bound.
-    tables.set_cache_index_and_filter_blocks(true);
-    tables.set_pin_l0_filter_and_index_blocks_in_cache(true);
-    tables.set_bloom_filter(10.0, false);
-    let mut family = Options::default();
-    family.set_block_based_table_factory(&tables);
-    family.set_compression_type(DBCompressionType::Lz4);
-    family
 }
 
 fn refuse_other_families(path: &Path, known: &[Family]) -> Result<()> {

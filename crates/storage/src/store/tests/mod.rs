@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod check;
 mod faults;
 mod model;
+mod ranges;
 mod rules;
 mod scan;
 

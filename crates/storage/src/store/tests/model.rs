@@ -37,6 +37,10 @@ enum Step {
     Drop {
         key: usize,
     },
+    /// The range deletion of one token, or of all.
+    Purge {
+        key: Option<usize>,
+    },
     Sync,
     VoidPositions,
     CloseAndReopen,
@@ -76,6 +80,8 @@ struct World {
     /// What survives at least, and the record writes that may survive on top, in their order.
     durable: Content,
     log: Vec<(usize, Option<State>)>,
+    /// How many entries of the log are of failed writes, for which nobody waits.
+    ghosts: usize,
     /// The value that each dot stands for, whoever saw it first.
     meaning: BTreeMap<Dot, Value>,
     /// Deltas that left the node, by key.
@@ -95,6 +101,7 @@ impl World {
             visible: Content::new(),
             durable: Content::new(),
             log: Vec::new(),
+            ghosts: 0,
             meaning: BTreeMap::new(),
             left: Vec::new(),
             values: 0,
@@ -138,11 +145,30 @@ impl World {
                     self.log.push((key, None));
                 }
             }
+            Step::Purge { key } => {
+                let range = key.map_or(TokenRange::ALL, |key| {
+                    let token = super::key(KEYS[key]).token();
+                    TokenRange {
+                        first: token,
+                        last: token,
+                    }
+                });
+                self.store.purge(range, |_| {}).unwrap();
+                for key in key.map_or(0..KEYS.len(), |key| key..key + 1) {
+                    self.visible.remove(&key);
+                    // Also what only a failed write left in the log.
+                    self.log.push((key, None));
+                }
+            }
             Step::Sync => {
                 let mut wait = self.store.synced(self.store.sync.newest());
-                self.store.run_pending_syncs();
+                let synced = self.store.run_pending_syncs();
                 assert!(matches!(poll(&mut wait), Some(Ok(()))));
-                self.all_durable();
+                if synced {
+                    self.all_durable();
+                } else {
+                    assert_eq!(self.log.len(), self.ghosts, "a write was not synced");
+                }
             }
             Step::VoidPositions => {
                 self.store.void_positions().unwrap();
@@ -165,6 +191,7 @@ impl World {
                 self.reopen(Opened::Unclean);
                 let found = self.content();
                 let mut expected = self.durable.clone();
+                self.ghosts = 0;
                 let mut log = std::mem::take(&mut self.log).into_iter();
                 while expected != found {
                     let (key, state) = log.next().expect("a crash leaves a prefix of the writes");
@@ -226,6 +253,7 @@ impl World {
             // Only the batch of the record names `objects`; a lease that failed after the log leaves no ghost.
             if let Some(ghost) = self.ghost(key) {
                 self.log.push((key, Some(ghost)));
+                self.ghosts += 1;
             }
         }
     }
@@ -260,6 +288,7 @@ impl World {
     }
 
     fn all_durable(&mut self) {
+        self.ghosts = 0;
         for (key, state) in std::mem::take(&mut self.log) {
             apply(&mut self.durable, key, state);
         }
@@ -344,7 +373,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (key.clone(), 2u64..4, 1u64..6, client())
             .prop_map(|(key, node, counter, client)| Step::JoinForeign { key, node, counter, client }),
         3 => any::<prop::sample::Index>().prop_map(|left| Step::JoinOwn { left }),
-        1 => key.prop_map(|key| Step::Drop { key }),
+        1 => key.clone().prop_map(|key| Step::Drop { key }),
+        1 => proptest::option::weighted(0.8, key).prop_map(|key| Step::Purge { key }),
         2 => Just(Step::Sync),
         1 => Just(Step::VoidPositions),
         1 => Just(Step::CloseAndReopen),
