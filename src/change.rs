@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dynamokv_gossip::{
     ChangeProgress, ClusterFacts, Gossip, KEY_CHANGE, KEY_REMOVE, Stage, StageMark, Status,
@@ -14,6 +15,9 @@ use crate::Error;
 use crate::core::Core;
 use crate::persist::{self, Remembered};
 use crate::transport::Transport;
+
+/// How often a node with a full disk tries to remember what it learned.
+const ROOM_RETRY: Duration = Duration::from_secs(1);
 
 /// One node's way through all changes; the rules are those of the table at [`Stage`].
 pub(crate) struct Walker<T> {
@@ -86,10 +90,24 @@ impl<T: Transport> Walker<T> {
         self.save(now).await
     }
 
+    /// Waits for room where the disk is full: the node goes on serving what it has, and says nothing new meanwhile.
     async fn save(&mut self, now: Remembered) -> Result<(), Error> {
-        persist::save(&self.core.store, &self.remembered, &now).await?;
-        self.remembered = now;
-        Ok(())
+        loop {
+            match persist::save(&self.core.store, &self.remembered, &now).await {
+                Err(Error::Storage(
+                    error @ (dynamokv_storage::Error::DiskFull { .. }
+                    | dynamokv_storage::Error::Unsynced { .. }),
+                )) => {
+                    tracing::warn!(%error, "what was learned of the cluster waits for room on the disk");
+                    tokio::time::sleep(ROOM_RETRY).await;
+                }
+                saved => {
+                    saved?;
+                    self.remembered = now;
+                    return Ok(());
+                }
+            }
+        }
     }
 
     /// Says `Up` when let in, and `Left` when nothing is left to hand over.

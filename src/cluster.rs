@@ -9,7 +9,7 @@ use dynamokv_coordinator::{Fence, Membership, ReadPhase, View, WritePhase};
 use dynamokv_gossip::{
     ChangeId, ClusterFacts, Gossip, GossipHandle, Reads, Stage, StageMark, Writes,
 };
-use dynamokv_ring::{NodeId, PartitionRing, Placement};
+use dynamokv_ring::{NodeId, PartitionId, PartitionRing, Placement};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -34,6 +34,8 @@ struct Acting {
     rings: Rings,
     /// Peers of the time before the start that gossip has not met yet: they count as live until a request fails.
     presumed: BTreeSet<NodeId>,
+    /// See [`View::forgotten`].
+    forgotten: Arc<BTreeSet<PartitionId>>,
 }
 
 /// The rings of some facts; built again only when these change.
@@ -69,6 +71,7 @@ impl Cluster {
         gossip: GossipHandle,
         mark: Option<StageMark>,
         presumed: BTreeSet<NodeId>,
+        forgotten: BTreeSet<PartitionId>,
     ) -> Result<Self, crate::Error> {
         let nobody = Arc::new(PartitionRing::new(1, 1, [])?);
         let rings = gossip.with(|gossip| Rings::of(gossip.facts(), &nobody))?;
@@ -76,6 +79,7 @@ impl Cluster {
             mark,
             rings,
             presumed,
+            forgotten: Arc::new(forgotten),
         };
         let view = gossip.with(|gossip| snapshot(me, gossip, &acting, 0));
         Ok(Self {
@@ -131,6 +135,15 @@ impl Cluster {
         phase
     }
 
+    /// This node has again what was acknowledged of these partitions.
+    pub(crate) fn recalled(&self, partitions: &BTreeSet<PartitionId>) {
+        let mut acting = self.acting.lock();
+        let left = acting.forgotten.difference(partitions).copied().collect();
+        acting.forgotten = Arc::new(left);
+        drop(acting);
+        self.refresh();
+    }
+
     /// Everything that this node does not own was handed over under the ring of that change.
     pub(crate) fn swept(&self, number: u64) {
         self.swept.send_replace(Some(number));
@@ -168,6 +181,7 @@ fn snapshot(me: NodeId, gossip: &Gossip, acting: &Acting, phase: u64) -> View {
         current: Arc::clone(&rings.current) as Arc<dyn Placement>,
         next,
         next_complete: stage >= Some(Stage::Streamed),
+        forgotten: Arc::clone(&acting.forgotten),
         writes: match Stage::writes_to(stage) {
             Writes::Current => WritePhase::Current,
             Writes::Both => WritePhase::Both,

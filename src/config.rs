@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dynamokv_ring::NodeId;
+use dynamokv_storage::Family;
 use serde::{Deserialize, Serialize};
 
 /// What keeps a node's data.
@@ -90,6 +91,9 @@ pub struct NodeConfig {
     pub advertise: Option<String>,
     /// Where RocksDB keeps its files.
     pub data_dir: PathBuf,
+    /// Where snapshots are written, each in a folder of its own. On the disk of the data they cost little; without it there
+    /// are none.
+    pub snapshot_dir: Option<PathBuf>,
     /// What keeps the data.
     pub engine: EngineKind,
     /// When a write counts as acknowledged.
@@ -132,7 +136,7 @@ pub struct NodeConfig {
     pub in_flight_max: usize,
     /// Serve the raw single-node service alone, without a cluster.
     pub standalone: bool,
-    /// Column families of the raw service beside `default`.
+    /// Column families of the raw service beside `default`, `lock` and `write`.
     pub families: Vec<String>,
 }
 
@@ -144,6 +148,7 @@ impl Default for NodeConfig {
             listen: "127.0.0.1:7070".to_owned(),
             advertise: None,
             data_dir: PathBuf::from("dynamokv-data"),
+            snapshot_dir: None,
             engine: EngineKind::default(),
             durability: DurabilityMode::Sync,
             sync_interval_ms: 100,
@@ -295,7 +300,27 @@ impl NodeConfig {
             !(self.standalone && (self.bootstrap || !self.seeds.is_empty())),
             "standalone",
             &|| "serves one node alone: `bootstrap` and `seeds` do not go with it".to_owned(),
-        )
+        )?;
+        self.raw_families().map(|_| ())
+    }
+
+    /// The families of the raw service.
+    pub(crate) fn raw_families(&self) -> Result<Vec<Family>, ConfigError> {
+        let mut families = Family::RAW.to_vec();
+        for name in &self.families {
+            let wrong = |reason| ConfigError {
+                key: "families",
+                reason,
+            };
+            let family = Family::new(name).map_err(|error| wrong(error.to_string()))?;
+            if Family::CLUSTER.contains(&family) {
+                return Err(wrong(format!(
+                    "{name:?} is what a cluster's node keeps its own data in: choose another name"
+                )));
+            }
+            families.push(family);
+        }
+        Ok(families)
     }
 
     /// The id that was given, if one was.
@@ -355,7 +380,7 @@ mod tests {
     #[test]
     fn each_limit_names_its_key() {
         type Change = fn(&mut NodeConfig);
-        let cases: [(&str, Change); 14] = [
+        let cases: [(&str, Change); 16] = [
             ("id", |c| c.id = Some("7".into())),
             ("listen", |c| c.listen = "nowhere".into()),
             ("advertise", |c| c.advertise = Some(":1".into())),
@@ -369,6 +394,8 @@ mod tests {
             ("phi-threshold", |c| c.phi_threshold = f64::NAN),
             ("siblings-soft", |c| c.siblings_soft = 1_000),
             ("cluster", |c| c.cluster = String::new()),
+            ("families", |c| c.families = vec!["No Name".into()]),
+            ("families", |c| c.families = vec!["objects".into()]),
             ("bootstrap", |c| {
                 c.bootstrap = true;
                 c.seeds = vec!["a:1".into()];

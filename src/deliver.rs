@@ -229,6 +229,7 @@ pub(crate) mod tests {
             current: ring(1..=2),
             next: Some(ring(3..=4)),
             next_complete: false,
+            forgotten: Arc::default(),
             writes,
             reads: ReadPhase::Current,
             phase: 0,

@@ -11,22 +11,21 @@ use crate::{Error, NodeConfig};
 /// Opens the engine with the families of a cluster's node, or of the raw service in standalone mode.
 pub(crate) fn open(config: &NodeConfig) -> Result<Arc<dyn Engine>, Error> {
     let families = if config.standalone {
-        let mut families = vec![Family::DEFAULT];
-        for name in &config.families {
-            families.push(Family::new(name)?);
-        }
-        families
+        config.raw_families()?
     } else {
-        vec![Family::OBJECTS, Family::META, Family::HINTS]
+        Family::CLUSTER.to_vec()
     };
     Ok(match config.engine {
         EngineKind::Memory => Arc::new(MemoryEngine::new(families)),
         #[cfg(feature = "rocksdb")]
-        EngineKind::Rocksdb => Arc::new(dynamokv_storage::RocksEngine::open(
-            &config.data_dir,
-            families,
-            &dynamokv_storage::RocksOptions::default(),
-        )?),
+        EngineKind::Rocksdb => Arc::new(
+            dynamokv_storage::RocksEngine::open(
+                &config.data_dir,
+                families,
+                &dynamokv_storage::RocksOptions::default(),
+            )
+            .map_err(|error| Error::from(error).in_folder(&config.data_dir))?,
+        ),
     })
 }
 

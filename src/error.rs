@@ -1,5 +1,7 @@
 //! The one error type of the composition.
 
+use std::path::{Path, PathBuf};
+
 use dynamokv_coordinator::ReplicaError;
 use dynamokv_gossip::Refusal;
 use dynamokv_ring::{NodeId, PartitionId};
@@ -24,6 +26,22 @@ pub enum Error {
     /// The store cannot be opened or failed.
     #[error("storage: {0}")]
     Storage(#[from] dynamokv_storage::Error),
+    /// The data directory cannot be used; the reason says what to do. Nothing runs.
+    #[error("data directory {}: {reason}", path.display())]
+    DataDir {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: dynamokv_storage::Error,
+    },
+    /// A snapshot was not restored. The data directory is as it was.
+    #[error("{} cannot be restored: {reason}", path.display())]
+    Restore {
+        /// What is in the way: the snapshot, the data directory or the folder beside it.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
     /// Gossip cannot go on.
     #[error("gossip: {0}")]
     Gossip(#[from] dynamokv_gossip::Error),
@@ -98,6 +116,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// Names the directory where the store's own words do not.
+    pub(crate) fn in_folder(self, path: &Path) -> Self {
+        match self {
+            Self::Storage(reason) if !reason.to_string().contains(&*path.to_string_lossy()) => {
+                Self::DataDir {
+                    path: path.to_owned(),
+                    reason,
+                }
+            }
+            error => error,
+        }
+    }
+
     pub(crate) fn listen(address: &str, reason: std::io::Error) -> Self {
         Self::Listen {
             address: address.to_owned(),

@@ -10,6 +10,7 @@ use dynamokv_ring::{NodeId, Token};
 use dynamokv_storage::{ObjectKey, WriteSeq};
 
 use crate::core::Core;
+use crate::refill::Refill;
 use crate::transport::Transport;
 
 /// How much is compared at once. Bounded by items too, so that a scan stays short.
@@ -27,46 +28,62 @@ const REQUEST_BYTES: usize = 8 << 10;
 pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>, interval: Duration) {
     let mut rotation = Rotation::new(core.me);
     let mut budget = Budget { interval, left: 0 };
+    let mut refill = Refill::default();
     budget.refill().await;
     loop {
         let view = core.cluster.view();
         match rotation.next_pair(view.current.as_ref(), &view.live) {
-            Some(pair) => {
-                if let Err(error) = exchange(&core, pair, &mut budget).await {
+            Some(pair) => match exchange(&core, pair, &mut budget).await {
+                Ok(whole) if whole => refill.compared(&core, pair),
+                Ok(_) => {}
+                Err(error) => {
                     let Pair { partition, peer } = pair;
                     tracing::debug!(%partition, %peer, %error, "copies could not be compared");
                 }
+            },
+            None => {
+                refill.review(&core);
+                budget.refill().await;
             }
-            None => budget.refill().await,
         }
     }
 }
 
-/// Compares one partition with one peer, stretch by stretch.
+/// Compares one partition with one peer, stretch by stretch. Whether the whole of it was compared.
 async fn exchange<T: Transport>(
     core: &Core<T>,
     pair: Pair,
     budget: &mut Budget,
-) -> Result<(), crate::Error> {
+) -> Result<bool, crate::Error> {
     let mut after = None;
     loop {
         budget.pause().await;
-        let next = exchange_stretch(core, pair, after.as_ref(), budget).await?;
-        // A peer that leads nowhere must not keep this node from the others.
-        if next <= after {
-            return Ok(());
+        match exchange_stretch(core, pair, after.as_ref(), budget).await? {
+            Stretched::To(next) if Some(&next) > after.as_ref() => after = Some(next),
+            // A peer that leads nowhere must not keep this node from the others.
+            Stretched::To(_) | Stretched::Over => return Ok(false),
+            Stretched::ToTheEnd => return Ok(true),
         }
-        after = next;
     }
 }
 
-/// Compares what lies behind `after` and joins what differs; gives the place to go on, `None` at the end.
+/// How far a comparison has come.
+enum Stretched {
+    /// To this key.
+    To(ObjectKey),
+    /// To the end of the partition.
+    ToTheEnd,
+    /// The two do not share the partition any more.
+    Over,
+}
+
+/// Compares what lies behind `after` and joins what differs.
 async fn exchange_stretch<T: Transport>(
     core: &Core<T>,
     pair: Pair,
     after: Option<&ObjectKey>,
     budget: &mut Budget,
-) -> Result<Option<ObjectKey>, crate::Error> {
+) -> Result<Stretched, crate::Error> {
     let Pair { partition, peer } = pair;
     let view = core.cluster.view();
     let range = view.current.range_of(partition);
@@ -74,7 +91,7 @@ async fn exchange_stretch<T: Transport>(
         || !view.current.owns(peer, partition)
         || !takes_writes(&view, core.me, range.first)
     {
-        return Ok(None);
+        return Ok(Stretched::Over);
     }
     let own = core
         .store
@@ -98,7 +115,7 @@ async fn exchange_stretch<T: Transport>(
         tracing::debug!(%partition, %peer, objects = theirs.entries.len(), "differing copies joined");
         core.store.settled(newest).await?;
     }
-    Ok(theirs.next)
+    Ok(theirs.next.map_or(Stretched::ToTheEnd, Stretched::To))
 }
 
 /// Joins what this node takes under the present view; the next stage of a membership change waits meanwhile.

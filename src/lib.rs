@@ -19,6 +19,9 @@ mod opening;
 mod parts;
 mod persist;
 mod pull;
+mod refill;
+#[cfg(feature = "rocksdb")]
+mod restore;
 mod service;
 mod standalone;
 mod transport;
@@ -37,6 +40,8 @@ pub use error::Error;
 pub use network::Network;
 pub use node::{Node, NodeBuilder};
 pub use parts::{Addresses, Parts, Surroundings};
+#[cfg(feature = "rocksdb")]
+pub use restore::{Restore, restore};
 pub use service::Service;
 pub use standalone::Standalone;
 pub use transport::{HandoverTransport, Transport};

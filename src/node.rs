@@ -102,7 +102,7 @@ impl NodeBuilder {
         local: String,
         connect: impl FnOnce(Addresses) -> Peers,
     ) -> Result<Node, Error> {
-        let config = self.config;
+        let (config, brought) = (self.config, self.engine.is_some());
         let address = config.advertise.clone().unwrap_or(local);
         let around = Surroundings {
             engine,
@@ -111,7 +111,13 @@ impl NodeBuilder {
             wall_clock: self.wall_clock,
             address: address.clone(),
         };
-        let parts = Parts::start(&config, around, connect)?;
+        let parts = Parts::start(&config, around, connect).map_err(|error| {
+            if brought {
+                error
+            } else {
+                error.in_folder(&config.data_dir)
+            }
+        })?;
         let server = parts.service().serve(listener);
         let engine = parts.store().engine().name();
         tracing::info!(node = %parts.id(), %address, cluster = %config.cluster, engine, "listening");

@@ -22,7 +22,7 @@ use crate::cluster::Cluster;
 use crate::core::Core;
 use crate::hints::Hints;
 use crate::opening::{open_store, recall, start_gossip};
-use crate::persist::Remembered;
+use crate::persist::{self, Remembered};
 use crate::service::Service;
 use crate::transport::Transport;
 use crate::{Error, NodeConfig};
@@ -92,11 +92,16 @@ impl<T: Transport> Parts<T> {
             &around.address,
             around.random_seed,
         )?;
+        let partitions = remembered
+            .facts
+            .as_ref()
+            .map_or(0, |facts| facts.partitions);
         let cluster = Arc::new(Cluster::new(
             me,
             gossip.clone(),
             remembered.mark,
             remembered.peers.keys().copied().collect(),
+            persist::load_forgotten(&store, partitions)?,
         )?);
         let transport = Arc::new(connect(Addresses {
             gossip: gossip.clone(),

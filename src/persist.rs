@@ -1,9 +1,9 @@
 //! What a node remembers of the cluster across restarts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dynamokv_gossip::{ClusterFacts, Gossip, StageMark};
-use dynamokv_ring::NodeId;
+use dynamokv_ring::{NodeId, PartitionId};
 use dynamokv_rpc::{decode_facts, encode_facts};
 use dynamokv_storage::{Batch, ObjectStore};
 
@@ -15,6 +15,10 @@ const REMOVALS: &str = "cluster/remove";
 const PEERS: &str = "cluster/peers";
 const MEMBER: &str = "cluster/member";
 const LEAVING: &str = "cluster/leaving";
+const FORGOTTEN: &str = "cluster/forgotten";
+
+/// In place of the partitions: every one.
+const ALL: &str = "all";
 
 /// The durable part of what a node knows of the cluster and has said to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -96,6 +100,53 @@ pub(crate) fn load(store: &ObjectStore) -> Result<Remembered, Error> {
 pub(crate) fn found(store: &ObjectStore, facts: &ClusterFacts) -> Result<(), Error> {
     store.meta_put(FACTS, encode_facts(facts))?;
     Ok(store.meta_put(MEMBER, "yes")?)
+}
+
+/// The partitions of which this node may have forgotten what it acknowledged, of so many.
+pub(crate) fn load_forgotten(
+    store: &ObjectStore,
+    partitions: u32,
+) -> Result<BTreeSet<PartitionId>, Error> {
+    let unreadable = || Error::BadMemory { entry: FORGOTTEN };
+    let bytes = store.meta_get(FORGOTTEN)?.unwrap_or_default();
+    let text = std::str::from_utf8(&bytes).map_err(|_| unreadable())?;
+    if text == ALL {
+        return Ok((0..partitions).map(PartitionId).collect());
+    }
+    let numbers = text.split_terminator(',').map(str::parse);
+    let partitions: Result<BTreeSet<_>, _> = numbers.map(|n| n.map(PartitionId)).collect();
+    partitions.map_err(|_| unreadable())
+}
+
+/// Remembers which partitions are left. Not synced: what is lost of it is compared once more.
+pub(crate) fn save_forgotten(
+    store: &ObjectStore,
+    partitions: &BTreeSet<PartitionId>,
+) -> Result<(), Error> {
+    let numbers: Vec<String> = partitions.iter().map(|id| id.0.to_string()).collect();
+    let mut batch = Batch::new();
+    ObjectStore::stage_meta(&mut batch, FORGOTTEN, numbers.join(","));
+    store.write(batch)?;
+    Ok(())
+}
+
+/// Makes durable that this node may have forgotten something of every partition.
+#[cfg(feature = "rocksdb")]
+pub(crate) fn forget_all(store: &ObjectStore) -> Result<(), Error> {
+    Ok(store.meta_put(FORGOTTEN, ALL)?)
+}
+
+/// Makes durable that this node belongs to another cluster, whose members it is yet to meet and of which it has forgotten
+/// nothing.
+#[cfg(feature = "rocksdb")]
+pub(crate) fn move_to(store: &ObjectStore, facts: &ClusterFacts) -> Result<(), Error> {
+    let mut batch = Batch::new();
+    ObjectStore::stage_meta(&mut batch, FACTS, encode_facts(facts));
+    ObjectStore::stage_meta(&mut batch, PEERS, "");
+    ObjectStore::stage_meta(&mut batch, FORGOTTEN, "");
+    store.write(batch)?;
+    // Of its own, and so synced together with the batch before it.
+    Ok(store.meta_put(REMOVALS, "")?)
 }
 
 /// Makes durable that this node was asked to leave.

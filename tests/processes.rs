@@ -4,135 +4,16 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dynamokv::rpc::pb::raw_kv_client::RawKvClient;
 use dynamokv::rpc::pb::{RawDeleteRequest, RawGetRequest, RawPutRequest, RawScanRequest};
+use support::process::{Process, refusal, three};
 use support::{Client, bodies, eventually};
-use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::{Child, Command};
 use tonic::Code;
 use tonic::transport::Channel;
-
-/// The example that the tests run; cargo builds examples with the tests.
-fn program() -> PathBuf {
-    let tests = std::env::current_exe().unwrap();
-    let program = tests
-        .parent()
-        .unwrap()
-        .parent()
-        .unwrap()
-        .join("examples/node");
-    assert!(
-        program.exists(),
-        "{} is missing: `cargo build --example node` first",
-        program.display()
-    );
-    program
-}
-
-fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(program());
-    command
-        .args(args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    command
-}
-
-struct Process {
-    child: Child,
-    address: String,
-    folder: PathBuf,
-}
-
-impl Process {
-    /// Starts a node and waits for the line that says where it listens.
-    async fn start(folder: &Path, listen: &str, more: &[&str]) -> Self {
-        let folder_text = folder.to_str().unwrap();
-        let mut args = vec![
-            "--data-dir",
-            folder_text,
-            "--listen",
-            listen,
-            "--gossip-interval-ms",
-            "100",
-        ];
-        args.extend(more);
-        let mut child = command(&args).stderr(Stdio::inherit()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .await
-            .unwrap();
-        let address = line
-            .split_whitespace()
-            .skip_while(|word| *word != "on")
-            .nth(1);
-        let address = address
-            .unwrap_or_else(|| panic!("the node says where it listens, not {line:?}"))
-            .to_owned();
-        Self {
-            child,
-            address,
-            folder: folder.to_owned(),
-        }
-    }
-
-    fn client(&self) -> Client {
-        Client::new(&self.address)
-    }
-
-    async fn kill(&mut self) {
-        self.child.kill().await.unwrap();
-    }
-
-    async fn restart(&mut self) {
-        *self = Self::start(&self.folder.clone(), &self.address.clone(), &[]).await;
-    }
-
-    async fn terminate(&mut self) -> ExitStatus {
-        let pid = self.child.id().unwrap().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .await
-                .unwrap()
-                .success()
-        );
-        tokio::time::timeout(support::PATIENCE, self.child.wait())
-            .await
-            .expect("it stops")
-            .unwrap()
-    }
-}
-
-async fn three(folder: &TempDir) -> Vec<Process> {
-    let mut nodes =
-        vec![Process::start(&folder.path().join("n1"), "127.0.0.1:0", &["--bootstrap"]).await];
-    for name in ["n2", "n3"] {
-        let seed = nodes[0].address.clone();
-        nodes.push(
-            Process::start(&folder.path().join(name), "127.0.0.1:0", &["--seed", &seed]).await,
-        );
-    }
-    for node in &nodes {
-        eventually("all three are members", async || {
-            let ring = node.client().ring(None).await;
-            ring.shares.len() == 3 && ring.open.is_none()
-        })
-        .await;
-    }
-    nodes
-}
 
 /// Writes until told to stop; gives the keys that were acknowledged.
 async fn write(client: Client, name: &'static str, stop: Arc<AtomicBool>) -> Vec<String> {
@@ -155,7 +36,7 @@ async fn write(client: Client, name: &'static str, stop: Arc<AtomicBool>) -> Vec
 async fn killed_under_writes_a_node_has_every_acknowledged_one_on_its_own_disk_within_ten_seconds()
 {
     let folder = tempfile::tempdir().unwrap();
-    let mut nodes = three(&folder).await;
+    let mut nodes = three(folder.path(), &[]).await;
     let stop = Arc::new(AtomicBool::new(false));
     let writers: Vec<_> = ["a", "b", "c", "d", "e", "f"]
         .into_iter()
@@ -200,7 +81,7 @@ async fn killed_under_writes_a_node_has_every_acknowledged_one_on_its_own_disk_w
 #[tokio::test(flavor = "multi_thread")]
 async fn all_three_killed_at_once_come_back_with_every_acknowledged_write_and_without_seeds() {
     let folder = tempfile::tempdir().unwrap();
-    let mut nodes = three(&folder).await;
+    let mut nodes = three(folder.path(), &[]).await;
     let stop = Arc::new(AtomicBool::new(false));
     let writers: Vec<_> = ["a", "b", "c"]
         .into_iter()
@@ -240,7 +121,7 @@ async fn all_three_killed_at_once_come_back_with_every_acknowledged_write_and_wi
 #[tokio::test(flavor = "multi_thread")]
 async fn a_term_signal_stops_a_node_cleanly() {
     let folder = tempfile::tempdir().unwrap();
-    let mut nodes = three(&folder).await;
+    let mut nodes = three(folder.path(), &[]).await;
     nodes[0].client().put("k", "v", b"").await.unwrap();
     for node in &mut nodes {
         assert!(node.terminate().await.success());
@@ -263,25 +144,6 @@ async fn a_term_signal_stops_a_node_cleanly() {
             .is_ok_and(|reply| bodies(&reply.values) == ["v"])
     })
     .await;
-}
-
-/// Runs the node and gives what it says when it fails.
-async fn refusal(args: &[&str]) -> String {
-    let mut child = command(args).spawn().unwrap();
-    let mut said = String::new();
-    let status = tokio::time::timeout(support::PATIENCE, child.wait())
-        .await
-        .expect("it ends")
-        .unwrap();
-    child
-        .stderr
-        .take()
-        .unwrap()
-        .read_to_string(&mut said)
-        .await
-        .unwrap();
-    assert!(!status.success(), "{args:?} is refused");
-    said
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -373,14 +235,21 @@ async fn the_standalone_raw_service_keeps_families_apart_and_outlives_a_kill() {
         end: "u8".into(),
         ..RawScanRequest::default()
     };
-    let mut page = None;
+    let mut pages = None;
     eventually("the node is back", async || {
-        page = raw.raw_scan(scan.clone()).await.ok();
-        page.is_some()
+        pages = raw.raw_scan(scan.clone()).await.ok();
+        pages.is_some()
     })
     .await;
-    let pairs = page.unwrap().into_inner().pairs;
-    let keys: Vec<String> = pairs
+    let page = pages
+        .unwrap()
+        .into_inner()
+        .message()
+        .await
+        .unwrap()
+        .unwrap();
+    let keys: Vec<String> = page
+        .pairs
         .iter()
         .map(|pair| String::from_utf8_lossy(&pair.key).into_owned())
         .collect();

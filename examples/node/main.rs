@@ -1,9 +1,11 @@
 //! One DynamoKV node, from flags, environment variables and a TOML file.
 //!
 //! `cargo run --example node -- --bootstrap` founds a cluster, `--seed HOST:PORT` joins one, and `--standalone`
-//! serves the raw service of this node alone. `--help` explains every option.
+//! serves the raw service of this node alone; `restore` makes a data directory from a snapshot. `--help` explains every option.
 
 mod options;
+#[cfg(feature = "rocksdb")]
+mod restore;
 
 use std::error::Error;
 use std::io::{IsTerminal, Write};
@@ -98,9 +100,18 @@ async fn run_member(config: NodeConfig) -> Result<(), Box<dyn Error>> {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let matches = command().get_matches();
+    #[cfg(feature = "rocksdb")]
+    let command = command().subcommand(restore::command());
+    #[cfg(not(feature = "rocksdb"))]
+    let command = command();
+    let matches = command.get_matches();
     let ran = async {
         start_log(&matches)?;
+        #[cfg(feature = "rocksdb")]
+        if let Some(("restore", order)) = matches.subcommand() {
+            say(&restore::run(order)?);
+            return Ok(());
+        }
         let config = configuration(&matches)?;
         if config.standalone {
             run_standalone(config).await

@@ -38,6 +38,11 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
     ),
     ("data-dir", Kind::Text, "Folder of the RocksDB engine"),
     (
+        "snapshot-dir",
+        Kind::Text,
+        "Folder that snapshots are written into, best on the disk of the data [default: no snapshots]",
+    ),
+    (
         "engine",
         Kind::Text,
         "What keeps the data: rocksdb, or memory (gone when the process ends)",
@@ -145,7 +150,7 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
     (
         "families",
         Kind::List,
-        "Column family of the raw service beside `default`; may be given several times",
+        "Column family of the raw service beside `default`, `lock` and `write`; may be given several times",
     ),
 ];
 
@@ -244,8 +249,10 @@ mod tests {
 
     #[test]
     fn every_setting_has_an_option_and_every_option_a_setting() {
-        let config =
-            NodeConfig::from_toml("id = \"00000000000000a1\"\nadvertise = \"a:1\"").unwrap();
+        let config = NodeConfig::from_toml(
+            "id = \"00000000000000a1\"\nadvertise = \"a:1\"\nsnapshot-dir = \"s\"",
+        )
+        .unwrap();
         let mut settings: Vec<String> = Table::try_from(config).unwrap().keys().cloned().collect();
         let mut options: Vec<String> = OPTIONS
             .iter()

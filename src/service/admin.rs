@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dynamokv_coordinator::{Membership, View};
 use dynamokv_gossip::{Change, ChangeProgress, ClusterFacts, Gossip, NodeState, Status};
-use dynamokv_ring::{NodeId, Placement};
+use dynamokv_ring::{NodeId, PartitionId, Placement};
 use dynamokv_rpc::{AdminError, AdminService, local_copy, pb};
 use dynamokv_storage::ObjectKey;
 
-use super::Service;
+use super::{Service, snapshot};
 use crate::config::DurabilityMode;
 use crate::persist;
 use crate::transport::Transport;
@@ -137,6 +137,17 @@ impl<T: Transport> AdminService for Service<T> {
         Ok(pb::LeaveResponse {})
     }
 
+    async fn snapshot(
+        &self,
+        request: pb::SnapshotRequest,
+    ) -> Result<pb::SnapshotResponse, AdminError> {
+        let folder = self.config.snapshot_dir.as_deref();
+        let path = snapshot::write(self.core.store.engine(), folder, &request.name).await?;
+        Ok(pb::SnapshotResponse {
+            path: path.display().to_string(),
+        })
+    }
+
     async fn remove(&self, request: pb::RemoveRequest) -> Result<pb::RemoveResponse, AdminError> {
         let node: NodeId = request
             .node
@@ -178,6 +189,10 @@ impl<T: Transport> Service<T> {
                 "damaged records were met {} times",
                 counters.damaged_records
             ));
+        }
+        if self.core.store.is_full() {
+            warnings
+                .push("the disk is full: this node refuses writes until there is room".to_owned());
         }
         if let Some(reason) = self.core.store.poison() {
             warnings.push(format!(
@@ -249,6 +264,13 @@ fn count(number: usize) -> u32 {
 
 fn cluster_warnings(view: &View, gossip: &Gossip) -> Vec<String> {
     let mut warnings = Vec::new();
+    let owned = |partition: &&PartitionId| view.current.owns(view.me, **partition);
+    let forgotten = view.forgotten.iter().filter(owned).count();
+    if forgotten > 0 {
+        warnings.push(format!(
+            "{forgotten} partitions are not refilled since this node was restored: it does not count in reads of them"
+        ));
+    }
     let (members, wanted) = (view.current.members().len(), view.current.replicas_wanted());
     if !view.has_member(view.me) {
         warnings.push("this node waits to be let in".to_owned());

@@ -3,6 +3,7 @@
 mod admin;
 mod kv;
 mod peer;
+mod snapshot;
 
 use std::sync::Arc;
 

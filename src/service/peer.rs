@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use dynamokv_coordinator::{
-    Error, Fence, Forwarded, Membership, PutReply, Refusal, ReplicaError, ReplicaRead,
+    Error, FORGOTTEN, Fence, Forwarded, Membership, PutReply, Refusal, ReplicaError, ReplicaRead,
     ReplicaState, ReplicaWrite, View, WritePhase,
 };
 use dynamokv_gossip::Message;
@@ -67,6 +67,10 @@ impl<T: Transport> PeerService for Service<T> {
         };
         if !allowed || !view.current.owns(self.core.me, request.partition) {
             return Err(Refusal::NotOwner.into());
+        }
+        // Neither heirs nor other owners may take what is here for all that there is.
+        if view.forgotten.contains(&request.partition) {
+            return Err(ReplicaError::Failed(FORGOTTEN.to_owned()));
         }
         let partition = view.current.range_of(request.partition);
         let bytes = request.bytes_max.min(PAGE_BYTES_MAX);

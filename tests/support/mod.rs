@@ -3,6 +3,9 @@
 #![allow(dead_code, unreachable_pub)] // Shared by tests, each of which is a crate of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[cfg(feature = "rocksdb")]
+pub mod process;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,8 +13,8 @@ use bytes::Bytes;
 use dynamokv::rpc::pb::admin_client::AdminClient;
 use dynamokv::rpc::pb::kv_client::KvClient;
 use dynamokv::rpc::pb::{
-    DeleteRequest, GetRequest, GetResponse, HintsRequest, KeyLocator, PutRequest, PutResponse,
-    ReadLocalRequest, ReadLocalResponse, RingRequest, RingResponse,
+    DeleteRequest, DeleteResponse, GetRequest, GetResponse, HintsRequest, KeyLocator, PutRequest,
+    PutResponse, ReadLocalRequest, ReadLocalResponse, RingRequest, RingResponse,
 };
 use dynamokv::storage::{Batch, Engine, Family, MemoryEngine, ObjectKey};
 use dynamokv::{EngineKind, Node, NodeConfig};
@@ -240,13 +243,13 @@ impl Client {
         Ok(self.kv.clone().put(request).await?.into_inner())
     }
 
-    pub async fn delete(&self, key: &str, context: &[u8]) -> Result<(), Status> {
+    pub async fn delete(&self, key: &str, context: &[u8]) -> Result<DeleteResponse, Status> {
         let request = DeleteRequest {
             key: key.to_owned().into(),
             context: context.to_vec().into(),
             ..DeleteRequest::default()
         };
-        self.kv.clone().delete(request).await.map(|_| ())
+        Ok(self.kv.clone().delete(request).await?.into_inner())
     }
 
     pub async fn get(&self, key: &str) -> Result<GetResponse, Status> {

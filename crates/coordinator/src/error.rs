@@ -147,6 +147,7 @@ fn storage_kind(error: &dynamokv_storage::Error) -> ErrorKind {
         | E::ContentTypeLength { .. } => ErrorKind::Invalid,
         E::TooManySiblings { .. } | E::ContextTooLarge { .. } => ErrorKind::Precondition,
         E::DiskFull { .. } => ErrorKind::Overloaded,
+        E::Unsynced { .. } => ErrorKind::Unknown,
         E::Damaged { .. } => ErrorKind::Damaged,
         _ => ErrorKind::Internal,
     }

@@ -22,7 +22,7 @@ pub use error::{Error, ErrorKind};
 pub use get::{GetAction, GetOp, GetVerdict};
 pub use plan::{Fallbacks, LocalRole, ReadPlan, WritePlan};
 pub use put::{PutAction, PutOp, PutVerdict};
-pub use replica::Replica;
+pub use replica::{FORGOTTEN, Replica};
 pub use request::{
     Answer, AnswerKind, Forwarded, GetReply, GetRequest, Options, PutReply, PutRequest, QuorumMode,
     ReplicaError, ReplicaRead, ReplicaState, ReplicaWrite,

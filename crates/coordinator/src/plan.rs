@@ -233,6 +233,7 @@ mod tests {
             current: Arc::new(Unranked(ring)),
             next: None,
             next_complete: false,
+            forgotten: Arc::default(),
             writes: WritePhase::Current,
             reads: ReadPhase::Current,
             phase: 0,

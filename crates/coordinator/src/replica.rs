@@ -79,12 +79,15 @@ impl<M: Membership, H: HintSink> Replica<M, H> {
     ///
     /// # Errors
     /// A [`Refusal`] where this node owns no complete copy: "not found" is never said for a range that is
-    /// not its own. A damaged record is a failure.
+    /// not its own. A damaged record is a failure, and so is a range of which this node may have forgotten something.
     pub fn read(&self, request: &ReplicaRead) -> Result<ReplicaState, ReplicaError> {
         let view = self.membership.view();
         view.fence.admit(&request.fence, view.required)?;
         if !request.as_fallback && !view.answers(request.key.token()) {
             return Err(Refusal::NotOwner.into());
+        }
+        if view.may_have_forgotten(request.key.token()) {
+            return Err(ReplicaError::Failed(FORGOTTEN.to_owned()));
         }
         self.own_copy(&request.key)
     }
@@ -158,6 +161,10 @@ impl<M: Membership, H: HintSink> Replica<M, H> {
         self.membership.view()
     }
 }
+
+/// Why a node that was restored does not answer yet.
+pub const FORGOTTEN: &str =
+    "this replica was restored and has not yet compared the partition with enough other owners";
 
 fn failed(error: dynamokv_storage::Error) -> ReplicaError {
     ReplicaError::Failed(error.to_string())

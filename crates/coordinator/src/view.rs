@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use dynamokv_ring::{NodeId, Placement, Token};
+use dynamokv_ring::{NodeId, PartitionId, Placement, Token};
 
 /// Which ring's owners must have a write (the stages of a membership change, see
 /// `docs/architecture.md`).
@@ -90,6 +90,8 @@ pub struct View {
     pub next: Option<Arc<dyn Placement>>,
     /// Whether this node's copies of what it gains in the next ring are complete.
     pub next_complete: bool,
+    /// Partitions of which this node may have forgotten what it acknowledged: its copies there are no answers.
+    pub forgotten: Arc<BTreeSet<PartitionId>>,
     /// Where writes go.
     pub writes: WritePhase,
     /// Where reads go.
@@ -140,6 +142,11 @@ impl View {
         let mine = |ring: &dyn Placement| ring.owners(token).contains(&self.me);
         mine(self.current.as_ref())
             || (self.next_complete && self.next.as_ref().is_some_and(|next| mine(next.as_ref())))
+    }
+
+    /// Whether this node may have forgotten what it acknowledged of the token's partition.
+    pub fn may_have_forgotten(&self, token: Token) -> bool {
+        !self.forgotten.is_empty() && self.forgotten.contains(&self.current.partition_of(token))
     }
 
     /// Every member in the order of the sloppy quorum, without the owners in `sets`.

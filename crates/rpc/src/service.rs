@@ -107,6 +107,12 @@ pub trait AdminService: Send + Sync + 'static {
         request: pb::LeaveRequest,
     ) -> impl Future<Output = Result<pb::LeaveResponse, AdminError>> + Send;
 
+    /// Writes a snapshot of the data; completes when it is on disk.
+    fn snapshot(
+        &self,
+        request: pb::SnapshotRequest,
+    ) -> impl Future<Output = Result<pb::SnapshotResponse, AdminError>> + Send;
+
     /// Begins to remove another node.
     fn remove(
         &self,

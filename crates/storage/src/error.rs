@@ -190,6 +190,15 @@ pub enum Error {
         path: Arc<Path>,
     },
 
+    /// The folder is a node's store of which a part is gone: what it held would be missing without a word.
+    #[error("{} holds a store without its column family {:?}: restore the folder, or empty it and let it refill", path.display(), family.as_str())]
+    MissingFamily {
+        /// The folder.
+        path: Arc<Path>,
+        /// The family.
+        family: Family,
+    },
+
     /// No checkpoint was written. The running store is as before.
     #[error("cannot write a checkpoint to {} ({reason}): choose a new folder, within one that exists and can be written, with room for the data", path.display())]
     Checkpoint {
@@ -214,6 +223,16 @@ pub enum Error {
         /// The engine's name.
         engine: &'static str,
         /// The engine's words.
+        reason: Arc<str>,
+    },
+
+    /// A sync failed for lack of room. The write is visible, and whether it is on disk is unknown. Make room and write it
+    /// again, or read it later: the store takes writes again once it has written out anew all that is visible.
+    #[error(
+        "the disk is full ({reason}): whether the write is on disk is unknown; make room, then read or write it again"
+    )]
+    Unsynced {
+        /// The sync's failure.
         reason: Arc<str>,
     },
 

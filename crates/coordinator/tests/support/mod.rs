@@ -160,6 +160,7 @@ impl Cluster {
                 current: Arc::clone(&ring),
                 next: None,
                 next_complete: false,
+                forgotten: Arc::default(),
                 writes: WritePhase::Current,
                 reads: ReadPhase::Current,
                 phase: 0,

@@ -45,6 +45,13 @@ impl<S: AdminService> pb::admin_server::Admin for Handler<S> {
         answer(self.service.leave(request.into_inner()).await)
     }
 
+    async fn snapshot(
+        &self,
+        request: Request<pb::SnapshotRequest>,
+    ) -> Answer<pb::SnapshotResponse> {
+        answer(self.service.snapshot(request.into_inner()).await)
+    }
+
     async fn remove(&self, request: Request<pb::RemoveRequest>) -> Answer<pb::RemoveResponse> {
         answer(self.service.remove(request.into_inner()).await)
     }

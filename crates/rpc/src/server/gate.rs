@@ -5,7 +5,7 @@ use std::future::ready;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
@@ -44,6 +44,7 @@ impl Gate {
         Guarded {
             gate: self.clone(),
             inner,
+            lends: false,
         }
     }
 }
@@ -53,6 +54,23 @@ impl Gate {
 pub(super) struct Guarded<S> {
     gate: Gate,
     inner: S,
+    lends: bool,
+}
+
+impl<S> Guarded<S> {
+    /// Puts a [`Permit`] into the extensions of each request, for handlers that answer with streams.
+    pub(super) fn lending(self) -> Self {
+        Self {
+            lends: true,
+            ..self
+        }
+    }
+}
+
+/// As long as it is held its request counts as under way.
+#[derive(Clone)]
+pub(super) struct Permit {
+    _held: Arc<OwnedSemaphorePermit>,
 }
 
 impl<S, B> Service<Request<B>> for Guarded<S>
@@ -68,7 +86,7 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let Gate {
             name,
             limit,
@@ -84,6 +102,12 @@ where
             ));
             return Box::pin(ready(Ok(status.into_http())));
         };
+        let permit = Permit {
+            _held: Arc::new(permit),
+        };
+        if self.lends {
+            request.extensions_mut().insert(permit.clone());
+        }
         let response = self.inner.call(request);
         Box::pin(async move {
             let response = response.await;

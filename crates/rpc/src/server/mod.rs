@@ -113,7 +113,8 @@ impl ServerBuilder {
     pub fn raw(mut self, store: Arc<RawStore>) -> Self {
         let server = RawKvServer::new(raw::Handler::new(store))
             .max_decoding_message_size(self.config.client_message_bytes_max());
-        self.routes.add_service(self.clients.guard(server));
+        self.routes
+            .add_service(self.clients.guard(server).lending());
         self.services.push(pb::raw_kv_server::SERVICE_NAME);
         self
     }

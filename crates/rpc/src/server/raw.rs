@@ -1,10 +1,14 @@
 //! `RawKV` over a [`RawStore`].
 
+use std::future::ready;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use dynamokv_storage::{Error, Family, RawStore, WriteSeq};
+use futures_util::stream::{self, BoxStream, StreamExt};
 use tonic::{Request, Response, Status};
 
+use super::gate::Permit;
 use crate::{pb, status};
 
 pub(super) struct Handler {
@@ -76,33 +80,67 @@ impl pb::raw_kv_server::RawKv for Handler {
         Ok(Response::new(pb::RawDeleteResponse {}))
     }
 
+    type RawScanStream = BoxStream<'static, Result<pb::RawScanResponse, Status>>;
+
     async fn raw_scan(
         &self,
         request: Request<pb::RawScanRequest>,
-    ) -> Result<Response<pb::RawScanResponse>, Status> {
+    ) -> Result<Response<Self::RawScanStream>, Status> {
+        let permit = request.extensions().get::<Permit>().cloned();
         let request = request.into_inner();
-        let family = self.family(&request.family)?;
-        let limit = request.limit.unwrap_or(LIMIT_DEFAULT);
-        if !(1..=LIMIT_MAX).contains(&limit) {
-            return Err(Status::invalid_argument(format!(
-                "limit is {limit}, but must be 1..={LIMIT_MAX}"
-            )));
+        if request.limit == Some(0) {
+            return Err(Status::invalid_argument(
+                "limit is 0, but must be at least 1; leave it unset to read the whole range",
+            ));
         }
-        let end = (!request.end.is_empty()).then_some(request.end.as_ref());
+        let mut scan = Scan {
+            family: self.family(&request.family)?,
+            store: Arc::clone(&self.store),
+            from: Some(request.start),
+            end: (!request.end.is_empty()).then_some(request.end),
+            left: request.limit.map_or(usize::MAX, |limit| limit as usize),
+            _permit: permit,
+        };
+        // At once, so that what is wrong with the request is the answer itself and not the end of a stream.
+        let first = scan.page()?.unwrap_or_default();
+        let rest = stream::try_unfold(scan, |mut scan| async move {
+            Ok(scan.page()?.map(|page| (page, scan)))
+        });
+        let pages = stream::once(ready(Ok(first))).chain(rest);
+        Ok(Response::new(pages.boxed()))
+    }
+}
+
+/// A scan under way: each page is read when it is asked for.
+struct Scan {
+    store: Arc<RawStore>,
+    family: Family,
+    /// Where the next page begins; `None` at the end of the range.
+    from: Option<Bytes>,
+    end: Option<Bytes>,
+    /// Pairs that may still be sent.
+    left: usize,
+    _permit: Option<Permit>,
+}
+
+impl Scan {
+    /// The next page; `None` after the last one.
+    fn page(&mut self) -> Result<Option<pb::RawScanResponse>, Status> {
+        let Some(from) = self.from.take().filter(|_| self.left > 0) else {
+            return Ok(None);
+        };
         let page = self
             .store
-            .scan(&family, &request.start, end, limit as usize)
+            .scan(&self.family, &from, self.end.as_deref(), self.left)
             .map_err(status::of_storage)?;
-        Ok(Response::new(pb::RawScanResponse {
-            pairs: page
-                .entries
-                .into_iter()
+        self.left -= page.entries.len();
+        self.from = page.next.clone();
+        let pairs = page.entries.into_iter();
+        Ok(Some(pb::RawScanResponse {
+            pairs: pairs
                 .map(|(key, value)| pb::RawPair { key, value })
                 .collect(),
             next: page.next.unwrap_or_default(),
         }))
     }
 }
-
-const LIMIT_DEFAULT: u32 = 1000;
-const LIMIT_MAX: u32 = 10_000;

@@ -61,6 +61,9 @@ async fn each_call_reaches_its_method() {
         "here"
     );
     client.leave(pb::LeaveRequest {}).await.unwrap();
+    let name = "monday".to_owned();
+    let snapshot = client.snapshot(pb::SnapshotRequest { name }).await.unwrap();
+    assert_eq!(snapshot.into_inner().path, "monday");
     let refused = client
         .remove(pb::RemoveRequest {
             node: "x".to_owned(),

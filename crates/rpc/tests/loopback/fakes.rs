@@ -289,6 +289,13 @@ impl AdminService for FakeAdmin {
         self.answer(pb::LeaveResponse {})
     }
 
+    async fn snapshot(
+        &self,
+        request: pb::SnapshotRequest,
+    ) -> Result<pb::SnapshotResponse, AdminError> {
+        self.answer(pb::SnapshotResponse { path: request.name })
+    }
+
     async fn remove(&self, request: pb::RemoveRequest) -> Result<pb::RemoveResponse, AdminError> {
         Err(AdminError::InvalidArgument(format!(
             "node: {:?} is not known",

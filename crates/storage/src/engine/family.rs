@@ -26,9 +26,16 @@ impl Family {
     pub const META: Self = Self(Name::Fixed("meta"));
     /// The family that the raw service uses when none is named.
     pub const DEFAULT: Self = Self(Name::Fixed("default"));
+    /// Locks, for the users of the raw service that build transactions on it.
+    pub const LOCK: Self = Self(Name::Fixed("lock"));
+    /// Records of committed writes, for the same users.
+    pub const WRITE: Self = Self(Name::Fixed("write"));
 
     /// The families that an [`ObjectStore`](crate::ObjectStore) and its node need.
     pub const CLUSTER: [Self; 3] = [Self::OBJECTS, Self::HINTS, Self::META];
+
+    /// The families that the raw service always has.
+    pub const RAW: [Self; 3] = [Self::DEFAULT, Self::LOCK, Self::WRITE];
 
     /// A family of the given name: 1..=64 bytes of `[a-z0-9_-]`.
     ///

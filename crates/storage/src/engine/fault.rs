@@ -28,6 +28,8 @@ pub enum FaultPoint {
     WriteAfterLog,
     /// Syncs fail and make nothing durable.
     Sync,
+    /// Syncs fail for lack of room and make nothing durable.
+    SyncWithoutRoom,
 }
 
 /// How often a [`FaultPoint`] fails.
@@ -144,6 +146,7 @@ impl Disk {
             FaultPoint::Write => "injected write failure",
             FaultPoint::WriteAfterLog => "injected write failure after the log",
             FaultPoint::Sync => "injected sync failure",
+            FaultPoint::SyncWithoutRoom => "injected sync failure for lack of room",
         }))
     }
 }
@@ -154,6 +157,7 @@ struct Faults {
     write: Failing,
     write_after_log: Failing,
     sync: Failing,
+    sync_without_room: Failing,
     full: bool,
 }
 
@@ -164,7 +168,15 @@ impl Faults {
             FaultPoint::Write => &mut self.write,
             FaultPoint::WriteAfterLog => &mut self.write_after_log,
             FaultPoint::Sync => &mut self.sync,
+            FaultPoint::SyncWithoutRoom => &mut self.sync_without_room,
         }
+    }
+}
+
+fn no_room(reason: &'static str) -> Error {
+    Error::DiskFull {
+        engine: "fault",
+        reason: reason.into(),
     }
 }
 
@@ -195,10 +207,7 @@ impl Engine for FaultEngine {
         disk.visible.check(&batch)?;
         disk.attempt(FaultPoint::Write)?;
         if disk.faults.full {
-            return Err(Error::DiskFull {
-                engine: "fault",
-                reason: "injected full disk".into(),
-            });
+            return Err(no_room("injected full disk"));
         }
         if let Err(error) = disk.attempt(FaultPoint::WriteAfterLog) {
             disk.unsynced.push(batch);
@@ -219,9 +228,23 @@ impl Engine for FaultEngine {
     fn sync(&self) -> Result<()> {
         let mut disk = self.disk.lock();
         disk.attempt(FaultPoint::Sync)?;
+        disk.attempt(FaultPoint::SyncWithoutRoom)
+            .map_err(|_| no_room("injected sync failure for lack of room"))?;
         for batch in std::mem::take(&mut disk.unsynced) {
             disk.durable.apply(batch);
         }
+        disk.syncs += 1;
+        Ok(())
+    }
+
+    fn rewrite(&self) -> Result<()> {
+        let mut disk = self.disk.lock();
+        disk.attempt(FaultPoint::Sync)?;
+        if disk.faults.full {
+            return Err(no_room("injected full disk"));
+        }
+        disk.durable = disk.visible.clone();
+        disk.unsynced.clear();
         disk.syncs += 1;
         Ok(())
     }

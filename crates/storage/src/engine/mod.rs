@@ -77,6 +77,19 @@ pub trait Engine: Send + Sync + 'static {
     /// After a failed sync nothing is known about what was not synced before: stop writing.
     fn sync(&self) -> Result<()>;
 
+    /// Writes out everything that is visible anew and syncs it, relying on nothing that an earlier, failed sync left: once
+    /// this returns all of it is durable. For a store whose sync failed for lack of room. O(what is in no table yet).
+    ///
+    /// # Errors
+    /// Nothing is known as before. [`Error::DiskFull`] while there is still no room; an engine that cannot do it says
+    /// [`Error::Engine`], and must be opened again.
+    fn rewrite(&self) -> Result<()> {
+        Err(Error::Engine {
+            engine: self.name(),
+            reason: "it cannot write out anew what it holds".into(),
+        })
+    }
+
     /// Writes a consistent copy of the running engine into the folder `path`, which must not exist; its parent must.
     ///
     /// The copy holds every batch whose write returned before this call, and of those that come meanwhile a

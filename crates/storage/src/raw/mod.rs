@@ -48,7 +48,7 @@ pub struct RawOptions {
     pub value_bytes_max: usize,
     /// The most entries in a page of a scan, whatever the caller asks for. Default 10,000.
     pub page_entries_max: usize,
-    /// The bytes of keys and values after which a page ends. Default 1 MiB.
+    /// The most bytes of keys and values in a page, unless its only entry is greater. Default 1 MiB.
     pub page_bytes_max: usize,
 }
 
@@ -161,10 +161,10 @@ impl RawStore {
     }
 
     /// The entries of `start..end` (to the family's end without one), up to `limit` and to the page's own bounds, but at
-    /// least one. An empty `start` is the family's beginning.
+    /// least one. An empty `start` is the family's beginning; a range whose end is not beyond its start holds nothing.
     ///
     /// # Errors
-    /// [`Error::UnknownFamily`], or the engine's failure.
+    /// [`Error::KeyLength`] for a bound that no key reaches, [`Error::UnknownFamily`], or the engine's failure.
     pub fn scan(
         &self,
         family: &Family,
@@ -172,6 +172,11 @@ impl RawStore {
         end: Option<&[u8]>,
         limit: usize,
     ) -> Result<RawPage> {
+        for bound in [Some(start), end].into_iter().flatten() {
+            if !bound.is_empty() {
+                self.check_key(bound)?;
+            }
+        }
         let limit = limit.clamp(1, self.options.page_entries_max.max(1));
         let snapshot = self.engine().snapshot();
         let mut page = RawPage::default();
@@ -184,12 +189,12 @@ impl RawStore {
             ),
         )? {
             let (key, value) = entry?;
-            let full = page.entries.len() >= limit || bytes >= self.options.page_bytes_max;
+            bytes += key.len() + value.len();
+            let full = page.entries.len() >= limit || bytes > self.options.page_bytes_max;
             if full && !page.entries.is_empty() {
                 page.next = Some(key);
                 break;
             }
-            bytes += key.len() + value.len();
             page.entries.push((key, value));
         }
         Ok(page)

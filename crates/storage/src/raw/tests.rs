@@ -9,11 +9,7 @@ use super::*;
 use crate::engine::{Failing, FaultEngine, FaultPoint};
 
 fn families() -> [Family; 3] {
-    [
-        Family::DEFAULT,
-        Family::new("lock").unwrap(),
-        Family::new("write").unwrap(),
-    ]
+    Family::RAW
 }
 
 fn open(options: RawOptions) -> (FaultEngine, RawStore) {
@@ -40,7 +36,7 @@ proptest! {
         page_bytes_max in prop_oneof![0usize..40, Just(usize::MAX)],
     ) {
         let (_, store) = open(RawOptions { page_entries_max: 4, page_bytes_max, ..RawOptions::default() });
-        let family = Family::new("write").unwrap();
+        let family = Family::WRITE;
         let mut model = BTreeMap::new();
         for (key, value) in writes {
             match &value {
@@ -58,6 +54,8 @@ proptest! {
         loop {
             let page = store.scan(&family, &from, end.as_deref(), limit).unwrap();
             prop_assert!(page.entries.len() <= limit.clamp(1, 4));
+            let bytes: usize = page.entries.iter().map(|(key, value)| key.len() + value.len()).sum();
+            prop_assert!(bytes <= page_bytes_max || page.entries.len() == 1);
             found.extend(page.entries.into_iter().map(|(key, value)| (Vec::from(key), Vec::from(value))));
             match page.next {
                 Some(next) => { prop_assert!(next > from); from = next; }
@@ -101,6 +99,8 @@ fn limits_are_named_by_their_errors() {
         store.put(&family, "abcd", "").unwrap_err(),
         store.delete(&family, "abcd").unwrap_err(),
         store.get(&family, "abcd").unwrap_err(),
+        store.scan(&family, b"abcd", None, 1).unwrap_err(),
+        store.scan(&family, b"", Some(b"abcd"), 1).unwrap_err(),
     ];
     for error in long_key {
         assert_eq!(error.to_string(), "key of 4 bytes: 1..=3 bytes are allowed");

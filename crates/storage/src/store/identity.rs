@@ -63,7 +63,7 @@ pub(super) fn advance(engine: &dyn Engine, node: u64, batch: &mut Batch) -> Resu
 
     meta::stage_number(batch, FORMAT_ENTRY, FORMAT);
     meta::stage_number(batch, NODE_ENTRY, node);
-    meta::stage_number(batch, GENERATION_ENTRY, generation);
+    stage_generation(batch, generation);
     stage_incarnation(batch, incarnation);
     meta::stage_removal(batch, Owner::Store, CLEAN_ENTRY);
     Ok(Identity {
@@ -71,6 +71,10 @@ pub(super) fn advance(engine: &dyn Engine, node: u64, batch: &mut Batch) -> Resu
         generation,
         incarnation,
     })
+}
+
+pub(super) fn stage_generation(batch: &mut Batch, generation: u64) {
+    meta::stage_number(batch, GENERATION_ENTRY, generation);
 }
 
 pub(super) fn stage_incarnation(batch: &mut Batch, incarnation: u64) {

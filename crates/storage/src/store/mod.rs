@@ -66,6 +66,8 @@ pub struct ObjectStore {
     incarnation: AtomicU64,
     /// A put failed: its dot may come back with the log. No further dot is taken before the positions are void.
     dots_in_doubt: AtomicBool,
+    /// The lapses of the sync after which the positions are void already.
+    lapses_voided: AtomicU64,
     /// A batch that let a record go failed: the drop may come back with the log and hide what was acknowledged after
     /// it. Until the next opening whatever relies on a record writes it again.
     drops_in_doubt: AtomicBool,
@@ -109,6 +111,7 @@ impl ObjectStore {
             generation: identity.generation,
             incarnation: AtomicU64::new(identity.incarnation),
             dots_in_doubt: AtomicBool::new(false),
+            lapses_voided: AtomicU64::new(0),
             drops_in_doubt: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             meters: Meters::default(),
@@ -154,7 +157,7 @@ impl ObjectStore {
         self.sync.engine()
     }
 
-    /// How often this store was opened, this time included. Durable.
+    /// Grows with each opening, by one, and more where [`raise_generation`](Self::raise_generation) said so. Durable.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
@@ -209,6 +212,12 @@ impl ObjectStore {
         self.sync.run_pending()
     }
 
+    /// Whether the last write or sync found no room. Writes are refused then, reads go on, and it passes once there is room.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.sync.is_full()
+    }
+
     /// Why writes are refused since a sync failed; `None` while all is well. The store must be opened again.
     #[must_use]
     pub fn poison(&self) -> Option<Arc<str>> {
@@ -248,6 +257,18 @@ impl ObjectStore {
         self.sync.write(batch)
     }
 
+    /// Lets the next opening count on from `at_least`, where that is greater: for a store made from an older copy, whose cluster
+    /// remembers later openings. Blocks for a sync.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Poisoned`] or the engine's failure; the outcome is then unknown.
+    pub fn raise_generation(&self, at_least: u64) -> Result<()> {
+        let mut batch = Batch::new();
+        identity::stage_generation(&mut batch, self.generation.max(at_least));
+        self.write(batch)?;
+        self.sync.sync_now()
+    }
+
     /// Voids all issuing positions: every key's next put takes a fresh epoch. For a node that learns that it is an older
     /// copy of itself. Stops all writers meanwhile, and blocks for a sync; O(1) otherwise.
     ///
@@ -263,16 +284,23 @@ impl ObjectStore {
     /// Voids the positions if that is still due; of many writers that find it due, one does it.
     fn resolve_doubt(&self) -> Result<()> {
         let _all = self.stripes.lock_all();
-        if self.dots_in_doubt.load(Ordering::Acquire) {
+        if self.in_doubt() {
             self.begin_incarnation()
         } else {
             Ok(())
         }
     }
 
+    /// Whether a dot may have left this node that its disk does not know.
+    fn in_doubt(&self) -> bool {
+        self.dots_in_doubt.load(Ordering::Acquire)
+            || self.lapses_voided.load(Ordering::Acquire) != self.sync.lapses()
+    }
+
     /// Every stripe is locked.
     fn begin_incarnation(&self) -> Result<()> {
         self.refuse_if_closed()?;
+        let lapses = self.sync.lapses();
         let next = self.incarnation.load(Ordering::Acquire) + 1;
         let mut batch = Batch::new();
         identity::stage_incarnation(&mut batch, next);
@@ -280,6 +308,7 @@ impl ObjectStore {
         self.sync.sync_now()?;
         self.incarnation.store(next, Ordering::Release);
         self.dots_in_doubt.store(false, Ordering::Release);
+        self.lapses_voided.store(lapses, Ordering::Release);
         Ok(())
     }
 
@@ -296,7 +325,7 @@ impl ObjectStore {
         self.closed.store(true, Ordering::Release);
         self.sync.sync_now()?;
         let mut batch = Batch::new();
-        if self.dots_in_doubt.load(Ordering::Acquire) {
+        if self.in_doubt() {
             identity::stage_incarnation(&mut batch, self.incarnation.load(Ordering::Acquire) + 1);
         }
         identity::stage_clean_stop(&mut batch);

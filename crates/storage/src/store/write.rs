@@ -251,7 +251,7 @@ impl ObjectStore {
         loop {
             let lock = self.stripes.lock(key.token());
             self.refuse_if_closed()?;
-            if !self.dots_in_doubt.load(Ordering::Acquire) {
+            if !self.in_doubt() {
                 return Ok(lock);
             }
             drop(lock);

@@ -47,11 +47,15 @@ pub enum SyncMode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WriteSeq(u64);
 
+/// How often room is looked for after a sync that found none.
+const CURE_EVERY: Duration = Duration::from_secs(1);
+
 /// Writes to an engine and tells when they are durable.
 ///
 /// A write gets its number after the engine applied it, so a sync that begins when the numbers stand at `n` covers
 /// every write up to `n`. After a failed sync nothing is known about the disk, and every further write is refused
-/// (see Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
+/// (see Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020), until the engine is opened again. Where it
+/// failed for lack of room, the engine writes out anew what is visible as soon as there is some, and that is proof as well.
 pub(crate) struct GroupSync {
     shared: Arc<Shared>,
     durability: Durability,
@@ -71,6 +75,8 @@ impl GroupSync {
             applied: AtomicU64::new(0),
             synced: AtomicU64::new(0),
             poisoned: AtomicBool::new(false),
+            lapses: AtomicU64::new(0),
+            full: AtomicBool::new(false),
             queue: Mutex::new(Queue::default()),
             wake: Condvar::new(),
         });
@@ -98,7 +104,12 @@ impl GroupSync {
     /// Applies a batch; its number stands for it in [`settled`](Self::settled) and [`synced`](Self::synced).
     pub(crate) fn write(&self, batch: Batch) -> Result<WriteSeq> {
         self.shared.refuse_if_poisoned()?;
-        self.shared.engine.write(batch)?;
+        let written = self.shared.engine.write(batch);
+        let full = matches!(written, Err(Error::DiskFull { .. }));
+        if full != self.shared.full.load(Ordering::Relaxed) {
+            self.shared.full.store(full, Ordering::Relaxed);
+        }
+        written?;
         Ok(WriteSeq(
             self.shared.applied.fetch_add(1, Ordering::AcqRel) + 1,
         ))
@@ -132,15 +143,31 @@ impl GroupSync {
         }
     }
 
-    /// Why writes are refused, once a sync has failed.
+    /// Why writes are refused until the store is opened again, once a sync has failed.
     pub(crate) fn poison(&self) -> Option<Arc<str>> {
-        self.shared.queue.lock().poison.clone()
+        let queue = self.shared.queue.lock();
+        let poison = queue.poison.as_ref().filter(|poison| !poison.curable);
+        poison.map(|poison| Arc::clone(&poison.reason))
+    }
+
+    /// Whether the last write or sync found no room.
+    pub(crate) fn is_full(&self) -> bool {
+        self.shared.full.load(Ordering::Relaxed) || self.shared.queue.lock().is_curable()
+    }
+
+    /// How often a sync has failed and writes were refused after it.
+    pub(crate) fn lapses(&self) -> u64 {
+        self.shared.lapses.load(Ordering::Acquire)
     }
 
     /// One sync on the caller's thread, if one is due; whether it was.
     pub(crate) fn run_pending(&self) -> bool {
         let due = {
             let queue = self.shared.queue.lock();
+            if queue.is_curable() {
+                drop(queue);
+                return self.shared.cure();
+            }
             queue.is_due(self.durability.interval().is_some() && self.shared.has_unsynced())
         };
         if due {
@@ -176,6 +203,10 @@ struct Shared {
     synced: AtomicU64,
     /// Mirrors `queue.poison` for the hot path.
     poisoned: AtomicBool,
+    /// How often it was poisoned.
+    lapses: AtomicU64,
+    /// The last write found no room.
+    full: AtomicBool,
     queue: Mutex<Queue>,
     wake: Condvar,
 }
@@ -185,8 +216,39 @@ struct Queue {
     waiters: VecDeque<Waiter>,
     /// The thread is to be woken when so many wait.
     wanted: usize,
-    poison: Option<Arc<str>>,
+    poison: Option<Poison>,
     stopping: bool,
+}
+
+/// A sync failed, so what is on disk is unknown and writes are refused.
+struct Poison {
+    reason: Arc<str>,
+    /// It failed for lack of room. Then nothing is wrong with the disk itself, and once there is room again the engine can
+    /// write out anew all that is visible: that proves what the failed sync left open.
+    curable: bool,
+}
+
+impl Poison {
+    /// For those who would write.
+    fn refusal(&self, engine: &dyn Engine) -> Error {
+        let reason = Arc::clone(&self.reason);
+        if self.curable {
+            let engine = engine.name();
+            Error::DiskFull { engine, reason }
+        } else {
+            Error::Poisoned { reason }
+        }
+    }
+
+    /// For those whose write was waiting for the sync.
+    fn unknown(&self) -> Error {
+        let reason = Arc::clone(&self.reason);
+        if self.curable {
+            Error::Unsynced { reason }
+        } else {
+            Error::Poisoned { reason }
+        }
+    }
 }
 
 struct Waiter {
@@ -197,6 +259,10 @@ struct Waiter {
 impl Queue {
     fn is_due(&self, also: bool) -> bool {
         self.poison.is_none() && (also || !self.waiters.is_empty())
+    }
+
+    fn is_curable(&self) -> bool {
+        self.poison.as_ref().is_some_and(|poison| poison.curable)
     }
 }
 
@@ -216,6 +282,13 @@ impl Shared {
                 gather = Gather::after(waiting, begun.elapsed());
                 queue = self.queue.lock();
                 elapsed = false;
+            } else if queue.is_curable() {
+                self.wake.wait_for(&mut queue, CURE_EVERY);
+                if !queue.stopping {
+                    drop(queue);
+                    self.cure();
+                    queue = self.queue.lock();
+                }
             } else if let Some(interval) = interval {
                 elapsed = self.wake.wait_for(&mut queue, interval).timed_out();
             } else {
@@ -249,16 +322,8 @@ impl Shared {
                 (done, Ok(()))
             }
             Err(error) => {
-                let reason = queue
-                    .poison
-                    .get_or_insert_with(|| error.to_string().into())
-                    .clone();
-                self.poisoned.store(true, Ordering::Release);
-                tracing::error!(%reason, "a sync failed: the store refuses writes until it is opened again");
-                (
-                    std::mem::take(&mut queue.waiters),
-                    Err(Error::Poisoned { reason }),
-                )
+                let unknown = self.poison_with(&mut queue, &error);
+                (std::mem::take(&mut queue.waiters), Err(unknown))
             }
         };
         drop(queue);
@@ -267,6 +332,44 @@ impl Shared {
             let _ = waiter.reply.send(answer.clone());
         }
         answer
+    }
+
+    /// Refuses writes from now on; the answer for those who waited.
+    fn poison_with(&self, queue: &mut Queue, error: &Error) -> Error {
+        let curable = matches!(error, Error::DiskFull { .. });
+        if queue.poison.is_none() {
+            self.lapses.fetch_add(1, Ordering::AcqRel);
+        }
+        let poison = queue.poison.get_or_insert_with(|| Poison {
+            reason: error.to_string().into(),
+            curable,
+        });
+        poison.curable &= curable;
+        self.poisoned.store(true, Ordering::Release);
+        let reason = &poison.reason;
+        if poison.curable {
+            tracing::error!(%reason, "a sync found no room: the store refuses writes until there is some");
+            self.wake.notify_one();
+        } else {
+            tracing::error!(%reason, "a sync failed: the store refuses writes until it is opened again");
+        }
+        poison.unknown()
+    }
+
+    /// Tries to make durable all that is visible, without relying on what the failed sync left. Whether it could.
+    fn cure(&self) -> bool {
+        let target = self.applied.load(Ordering::Acquire);
+        if let Err(error) = self.engine.rewrite() {
+            tracing::debug!(%error, "still no room");
+            return false;
+        }
+        let mut queue = self.queue.lock();
+        self.synced.fetch_max(target, Ordering::AcqRel);
+        if queue.poison.take_if(|poison| poison.curable).is_some() {
+            self.poisoned.store(false, Ordering::Release);
+            tracing::info!("there is room again: the store takes writes");
+        }
+        true
     }
 
     fn wait_for(&self, seq: WriteSeq) -> SyncWait {
@@ -278,10 +381,8 @@ impl Shared {
         if seq.0 <= self.synced.load(Ordering::Acquire) {
             return SyncWait(Wait::Over(Ok(())));
         }
-        if let Some(reason) = &queue.poison {
-            return SyncWait(Wait::Over(Err(Error::Poisoned {
-                reason: reason.clone(),
-            })));
+        if let Some(poison) = &queue.poison {
+            return SyncWait(Wait::Over(Err(poison.unknown())));
         }
         let (reply, answer) = oneshot::channel();
         queue.waiters.push_back(Waiter { seq: seq.0, reply });
@@ -300,8 +401,11 @@ impl Shared {
         if !self.poisoned.load(Ordering::Acquire) {
             return Ok(());
         }
-        let reason = self.queue.lock().poison.clone().unwrap_or_default();
-        Err(Error::Poisoned { reason })
+        match &self.queue.lock().poison {
+            Some(poison) => Err(poison.refusal(self.engine.as_ref())),
+            // Cured in between.
+            None => Ok(()),
+        }
     }
 }
 

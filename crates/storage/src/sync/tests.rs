@@ -323,3 +323,60 @@ impl Engine for GatedEngine {
         Ok(())
     }
 }
+
+#[test]
+fn a_sync_without_room_refuses_writes_until_all_was_written_out_anew() {
+    let (engine, sync) = manual(Durability::Sync);
+    let mut wait = sync.synced(write(&sync).unwrap());
+    engine.fail(FaultPoint::SyncWithoutRoom, Failing::Always);
+    engine.set_full(true);
+    assert!(sync.run_pending());
+    assert!(matches!(poll(&mut wait), Some(Err(Error::Unsynced { .. }))));
+    assert!(matches!(write(&sync), Err(Error::DiskFull { .. })));
+    assert!(!sync.run_pending(), "there is no room yet");
+    assert!(sync.is_full() && matches!(write(&sync), Err(Error::DiskFull { .. })));
+    assert_eq!(engine.unsynced(), 1);
+
+    engine.set_full(false);
+    assert!(sync.run_pending());
+    assert_eq!(
+        engine.unsynced(),
+        0,
+        "what the failed sync left open is durable"
+    );
+    assert!(!sync.is_full() && sync.poison().is_none());
+    assert_eq!(sync.lapses(), 1);
+    engine.fail(FaultPoint::SyncWithoutRoom, Failing::Never);
+    let mut wait = sync.synced(write(&sync).unwrap());
+    assert!(sync.run_pending());
+    assert!(matches!(poll(&mut wait), Some(Ok(()))));
+}
+
+#[test]
+fn a_disk_that_fails_while_it_is_full_stays_refused() {
+    let (engine, sync) = manual(Durability::Sync);
+    write(&sync).unwrap();
+    for point in [FaultPoint::SyncWithoutRoom, FaultPoint::Sync] {
+        engine.fail(point, Failing::Next(1));
+        assert!(sync.shared.sync().is_err());
+    }
+    assert!(!sync.run_pending());
+    assert!(matches!(write(&sync), Err(Error::Poisoned { .. })));
+    assert!(sync.poison().is_some());
+}
+
+#[test]
+fn the_thread_finds_the_room_by_itself() {
+    let engine = FaultEngine::new([Family::META]);
+    let sync =
+        GroupSync::new(Arc::new(engine.clone()), Durability::Sync, SyncMode::Thread).unwrap();
+    engine.fail(FaultPoint::SyncWithoutRoom, Failing::Next(1));
+    write(&sync).unwrap();
+    assert!(matches!(sync.sync_now(), Err(Error::Unsynced { .. })));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while let Err(error) = write(&sync) {
+        assert!(matches!(error, Error::DiskFull { .. }), "{error}");
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -1,4 +1,5 @@
 mod checkpoint;
+mod room;
 mod setup;
 mod snapshot;
 mod statistics;
@@ -7,12 +8,17 @@ mod tests;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, Options, WriteBatch, WriteOptions};
+use rocksdb::{
+    ColumnFamily, ColumnFamilyDescriptor, DB, FlushOptions, IteratorMode, Options, WriteBatch,
+    WriteOptions,
+};
 
 pub use setup::RocksOptions;
 
+use room::Room;
 use setup::Setup;
 use snapshot::RocksSnapshot;
 
@@ -28,6 +34,9 @@ pub struct RocksEngine {
     path: PathBuf,
     families: Vec<Family>,
     setup: Setup,
+    room: Room,
+    /// A write failed for lack of room all the same. Until all was written out anew.
+    out_of_room: AtomicBool,
 }
 
 impl RocksEngine {
@@ -35,7 +44,8 @@ impl RocksEngine {
     ///
     /// # Errors
     /// [`Error::InUse`] when another process has it open, [`Error::NotWritable`], [`Error::ForeignFamily`]
-    /// when the folder holds a family that is not in `families`, [`Error::Engine`] for anything else; each
+    /// when the folder holds a family that is not in `families`, [`Error::MissingFamily`] when a node's store lacks one
+    /// of its own, [`Error::Engine`] for anything else; each
     /// names the path.
     pub fn open(
         path: impl AsRef<Path>,
@@ -50,7 +60,7 @@ impl RocksEngine {
             path: path.into(),
             reason: error.to_string().into(),
         })?;
-        refuse_foreign_families(path, &families)?;
+        refuse_other_families(path, &families)?;
 
         let setup = Setup::new(options);
         let descriptors = families
@@ -65,6 +75,8 @@ impl RocksEngine {
             path: path.into(),
             families,
             setup,
+            room: Room::new(path, options.room_bytes_min),
+            out_of_room: AtomicBool::new(false),
         })
     }
 
@@ -96,6 +108,8 @@ impl RocksEngine {
             path: path.into(),
             families,
             setup,
+            room: Room::new(path, options.room_bytes_min),
+            out_of_room: AtomicBool::new(false),
         })
     }
 
@@ -139,6 +153,7 @@ impl Engine for RocksEngine {
     }
 
     fn write(&self, batch: Batch) -> Result<()> {
+        self.room.check(&batch)?;
         let mut writes = WriteBatch::default();
         for op in batch.ops() {
             let handle = self.handle(op.family())?;
@@ -153,16 +168,44 @@ impl Engine for RocksEngine {
         self.db
             .write_opt(writes, &WriteOptions::default())
             .map_err(|error| self.explain(&error))
+            .inspect_err(|error| {
+                if matches!(error, Error::DiskFull { .. }) {
+                    self.out_of_room.store(true, Ordering::Release);
+                }
+            })
     }
 
     fn snapshot(&self) -> Box<dyn Snapshot + '_> {
         Box::new(RocksSnapshot::new(self))
     }
 
+    /// After a failed append RocksDB cannot sync that log, and to be asked for it makes it give up for good. What is in
+    /// memory is written out by [`rewrite`](Engine::rewrite) instead.
     fn sync(&self) -> Result<()> {
+        if self.out_of_room.load(Ordering::Acquire) {
+            return Err(Error::DiskFull {
+                engine: self.name(),
+                reason: format!("{}: an earlier write found no room", self.path.display()).into(),
+            });
+        }
         self.db
             .flush_wal(true)
             .map_err(|error| self.explain(&error))
+    }
+
+    /// Tables are written and synced from what is in memory, whatever became of the log. While RocksDB itself holds back
+    /// writes it refuses this too; where the disk was full it looks for room every few seconds and resumes by itself.
+    fn rewrite(&self) -> Result<()> {
+        let families = self.families.iter();
+        let handles: Vec<&ColumnFamily> = families
+            .map(|family| self.handle(family))
+            .collect::<Result<_>>()?;
+        self.db
+            .flush_cfs_opt(&handles, &FlushOptions::default())
+            .and_then(|()| self.db.flush_wal(true))
+            .map_err(|error| self.explain(&error))?;
+        self.out_of_room.store(false, Ordering::Release);
+        Ok(())
     }
 
     fn checkpoint(&self, path: &Path) -> Result<()> {
@@ -183,21 +226,46 @@ impl fmt::Debug for RocksEngine {
     }
 }
 
-fn refuse_foreign_families(path: &Path, known: &[Family]) -> Result<()> {
+fn refuse_other_families(path: &Path, known: &[Family]) -> Result<()> {
     if !path.join("CURRENT").exists() {
         return Ok(());
     }
     let found = DB::list_cf(&Options::default(), path).map_err(|error| explain(path, &error))?;
-    let foreign = found.into_iter().find(|name| {
-        name != Family::DEFAULT.as_str() && !known.iter().any(|family| family.as_str() == name)
+    let foreign = found.iter().find(|name| {
+        **name != *Family::DEFAULT.as_str()
+            && !known.iter().any(|family| family.as_str() == name.as_str())
     });
     match foreign {
         Some(name) => Err(Error::ForeignFamily {
             path: path.into(),
-            family: name.into(),
+            family: name.as_str().into(),
         }),
-        None => Ok(()),
+        None => refuse_incomplete_store(path, &found, known),
     }
+}
+
+/// A folder whose first opening was cut short lacks families too, but has no facts of a store yet.
+fn refuse_incomplete_store(path: &Path, found: &[String], known: &[Family]) -> Result<()> {
+    let has = |family: &Family| found.iter().any(|name| name == family.as_str());
+    let missing = Family::CLUSTER
+        .into_iter()
+        .find(|family| known.contains(family) && !has(family));
+    let Some(family) = missing.filter(|_| has(&Family::META)) else {
+        return Ok(());
+    };
+    let meta = [Family::META.as_str()];
+    let db = DB::open_cf_for_read_only(&Options::default(), path, meta, false)
+        .map_err(|error| explain(path, &error))?;
+    let empty = db
+        .cf_handle(Family::META.as_str())
+        .is_none_or(|handle| db.iterator_cf(handle, IteratorMode::Start).next().is_none());
+    if empty {
+        return Ok(());
+    }
+    Err(Error::MissingFamily {
+        path: path.into(),
+        family,
+    })
 }
 
 /// RocksDB tells most failures apart only by their text.

@@ -18,6 +18,10 @@ pub struct RocksOptions {
     /// twentieth of this on, and leaves the rest of the disk to the log's syncs. Less than what is written for
     /// long holds writers up. At least 1 MiB. Default 1 GiB.
     pub background_bytes_per_sec_max: u64,
+    /// Free bytes of the disk below which writes are [`Error::DiskFull`](crate::Error::DiskFull), but for those to
+    /// [`Family::META`](crate::Family::META) alone: what is under way, flushes above all, needs them, and a disk that is full to
+    /// the brim may take a restart to recover. Default 64 MiB.
+    pub room_bytes_min: u64,
 }
 
 impl Default for RocksOptions {
@@ -26,6 +30,7 @@ impl Default for RocksOptions {
             memory_bytes: 128 << 20,
             log_bytes_max: 256 << 20,
             background_bytes_per_sec_max: 1 << 30,
+            room_bytes_min: 64 << 20,
         }
     }
 }

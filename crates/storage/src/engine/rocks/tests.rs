@@ -87,6 +87,27 @@ fn the_default_family_is_there_only_if_asked_for() {
 }
 
 #[test]
+fn a_disk_with_too_little_room_takes_the_facts_of_the_store_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = RocksOptions {
+        room_bytes_min: u64::MAX,
+        ..RocksOptions::default()
+    };
+    let engine = RocksEngine::open(folder.path(), FAMILIES, &options).unwrap();
+    for _ in 0..3 {
+        let refused = try_put(&engine, "key").unwrap_err();
+        assert!(matches!(refused, Error::DiskFull { .. }), "{refused}");
+        let path = folder.path().display().to_string();
+        assert!(refused.to_string().contains(&path), "{refused}");
+    }
+    let mut batch = Batch::new();
+    batch.put(&Family::META, "fact", "x");
+    engine.write(batch).unwrap();
+    engine.sync().unwrap();
+    assert!(!holds(&engine, "key"));
+}
+
+#[test]
 fn a_damaged_folder_is_named() {
     let folder = tempfile::tempdir().unwrap();
     drop(open(folder.path(), &FAMILIES).unwrap());

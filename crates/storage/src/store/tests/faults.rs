@@ -369,3 +369,25 @@ fn failures_to_read_are_errors_and_not_absence() {
     assert!(store.settle(&key("k"), |_, _| ()).is_err());
     assert!(store.meta_get("x").is_err());
 }
+
+#[test]
+fn after_a_sync_without_room_the_store_goes_on_with_other_epochs_and_loses_nothing() {
+    let disk = disk();
+    let store = open(&disk);
+    let first = put(&store, &key("k"), "x", &CausalContext::new()).unwrap();
+    disk.fail(FaultPoint::SyncWithoutRoom, Failing::Next(1));
+    let _wait = store.synced(first.seq);
+    assert!(store.run_pending_syncs());
+    let refused = put(&store, &key("k"), "y", &CausalContext::new()).unwrap_err();
+    assert!(matches!(refused, Error::DiskFull { .. }), "{refused}");
+    assert!(store.is_full() && store.poison().is_none());
+    assert_eq!(bodies(&store.get(&key("k")).unwrap().unwrap()), ["x"]);
+
+    assert!(store.run_pending_syncs(), "there is room");
+    let second = put(&store, &key("k"), "y", &CausalContext::new()).unwrap();
+    assert_ne!(second.dot.actor, first.dot.actor);
+    let found = ObjectStore::peek(&disk.image(0), &key("k")).unwrap();
+    assert!(found.is_some(), "what was visible became durable");
+    let third = put(&store, &key("k"), "z", &CausalContext::new()).unwrap();
+    assert_eq!(third.dot.actor, second.dot.actor, "voided once");
+}

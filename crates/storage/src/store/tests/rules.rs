@@ -472,3 +472,17 @@ fn an_unchanged_join_is_settled_only_when_the_state_is() {
     store.run_pending_syncs();
     assert!(matches!(poll(&mut wait), Some(Ok(()))));
 }
+
+#[test]
+fn a_raised_generation_counts_on_from_there_and_never_back() {
+    let disk = disk();
+    let store = open(&disk);
+    store.raise_generation(1_000).unwrap();
+    assert_eq!(store.generation(), 1, "it is for the next opening");
+    drop(store);
+    let store = open(&disk);
+    assert_eq!(store.generation(), 1_001);
+    store.raise_generation(5).unwrap();
+    drop(store);
+    assert_eq!(open(&disk).generation(), 1_002);
+}
