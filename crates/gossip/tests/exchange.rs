@@ -38,12 +38,7 @@ fn a_cluster_founded_twice_is_refused() {
     let now = Instant::now();
     let mut ours = founded(1, 5, now);
     let mut theirs = founded(2, 6, now);
-    let syn = Message::Syn(dynamokv_gossip::Syn {
-        header: header_of(&mut theirs, now),
-        span: dynamokv_gossip::IdSpan::ALL,
-        digests: vec![],
-        facts: None,
-    });
+    let syn = Message::Ping(header_of(&mut theirs, now));
     assert_eq!(
         ours.handle(now, syn),
         Err(Error::WrongClusterId { ours: 5, theirs: 6 })
@@ -430,11 +425,13 @@ fn of_two_memories_of_a_node_that_left_the_shorter_one_counts() {
                 id: NodeId(9),
                 generation: 0,
                 heartbeat: 0,
+                age: 0,
                 news: dynamokv_gossip::News::Left {
                     remember: seconds * SECOND,
                 },
             }],
-            facts: None,
+            wanted: vec![],
+            part: None,
         });
         node.handle(now, ack).unwrap();
     }

@@ -36,6 +36,7 @@ impl Protocol for Ours {
         self.wakes_at = now + self.gossip.next_interval();
         let sent = self.gossip.tick(now);
         pass_on(sent, out);
+        self.pass_on_further(out);
     }
 
     fn receive(
@@ -48,10 +49,11 @@ impl Protocol for Ours {
         if let Ok(Some(message)) = self.gossip.handle(now, message) {
             out.push(Sent { to: from, message });
         }
+        self.pass_on_further(out);
     }
 
     fn bytes(message: &Message) -> usize {
-        message.estimated_bytes()
+        message.encoded_len()
     }
 
     fn write(&mut self, value: u64, now: Instant, out: &mut Vec<Sent<Message>>) {
@@ -97,7 +99,13 @@ impl Protocol for Ours {
     }
 }
 
-fn pass_on(sent: Vec<Outgoing>, out: &mut Vec<Sent<Message>>) {
+impl Ours {
+    fn pass_on_further(&mut self, out: &mut Vec<Sent<Message>>) {
+        pass_on(std::iter::from_fn(|| self.gossip.poll_outgoing()), out);
+    }
+}
+
+fn pass_on(sent: impl IntoIterator<Item = Outgoing>, out: &mut Vec<Sent<Message>>) {
     out.extend(sent.into_iter().filter_map(|outgoing| {
         let to = place_at(&outgoing.to)?;
         Some(Sent {

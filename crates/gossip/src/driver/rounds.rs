@@ -64,7 +64,11 @@ impl<T: GossipTransport> Rounds<T> {
     ) -> Vec<NodeId> {
         let now = now();
         let mut passed_over = Vec::new();
-        for outgoing in self.handle.with(|gossip| choose(gossip, now)) {
+        let chosen = self.handle.with(|gossip| choose(gossip, now));
+        let further = self
+            .handle
+            .with(|gossip| std::iter::from_fn(|| gossip.poll_outgoing()).collect::<Vec<_>>());
+        for outgoing in chosen.into_iter().chain(further) {
             let to = outgoing.to.clone();
             let to_node = outgoing.to_node;
             if self.busy.values().any(|(busy, _)| *busy == to) {

@@ -1,87 +1,160 @@
 //! Scuttlebutt reconciliation: digests, deltas, and what becomes of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use dynamokv_ring::NodeId;
 
+use super::heartbeats::{fold, made_at};
 use super::{Gossip, Peer};
-use crate::detector::Detector;
-use crate::message::{DELTA_BYTES, News, item_bytes, profile_bytes};
+use crate::detector::Pulse;
+use crate::moment::Moment;
 use crate::node::{KEYS_MAX, check_item};
-use crate::{Delta, Digest, Event, IdSpan, NodeState, Profile, Status, Versioned};
+use crate::roster::{BucketSums, Buckets, Row, key_of};
+use crate::wire::item_len;
+use crate::{Beat, Delta, Digest, Event, KeySpan, News, NodeState, Profile, Status, Versioned};
 
 impl Gossip {
-    /// Digests of all nodes, or of a random window of ids if they are too many for a message.
-    pub(super) fn some_digests(&mut self) -> (IdSpan, Vec<Digest>) {
-        let ids: Vec<NodeId> = self.known_ids().collect();
-        let size = self.config.max_message_bytes / 2 / Digest::BYTES;
-        let windows = ids.len().div_ceil(size).max(1);
-        let window = self.random_below(windows);
-        let start = window * size;
-        let end = (start + size).min(ids.len());
-        // The windows cover all ids, those that nobody here knows included.
-        let bound = |index: usize| ids.get(index).copied();
-        let first = if window == 0 {
-            Some(NodeId(0))
-        } else {
-            bound(start)
-        };
-        let last = bound(end).map(|next| NodeId(next.0.saturating_sub(1)));
-        let span = IdSpan {
-            first: first.unwrap_or(IdSpan::ALL.first),
-            last: last.unwrap_or(IdSpan::ALL.last),
-        };
-        let chosen = ids.iter().skip(start).take(size);
-        (span, chosen.map(|id| self.digest(*id)).collect())
+    /// Own digests of whole stretches in which the two sides differ, as far as the budget goes; of a different choice each
+    /// time.
+    pub(super) fn differing(
+        &mut self,
+        buckets: Buckets,
+        sums: &[BucketSums],
+        theirs: &[u32],
+        budget: usize,
+    ) -> (Vec<KeySpan>, Vec<Digest>) {
+        let mut different: Vec<usize> = (0..buckets.count())
+            .filter(|bucket| {
+                sums.get(*bucket).map(|sums| fold(sums.view)) != theirs.get(*bucket).copied()
+            })
+            .collect();
+        if different.is_empty() {
+            // The whole differs, but no part: two folded sums are equal by accident.
+            different = (0..buckets.count()).collect();
+        }
+        let start = self.random_below(different.len());
+        different.rotate_left(start);
+        let (mut spans, mut digests, mut left) = (Vec::new(), Vec::new(), budget);
+        for bucket in different {
+            let span = buckets.span(bucket);
+            let (span, known) = if digests.is_empty() {
+                self.window(span, left)
+            } else {
+                (span, self.known_in(&[span]).collect())
+            };
+            let found: Vec<Digest> = known.into_iter().map(|id| self.digest(id)).collect();
+            let size = SPAN_BYTES + found.iter().map(Digest::encoded_len).sum::<usize>();
+            if size > left {
+                break;
+            }
+            left -= size;
+            spans.push(span);
+            digests.extend(found);
+        }
+        (spans, digests)
     }
 
-    /// Own digests of all nodes in the span on which the two sides differ.
-    pub(super) fn differing(&self, span: IdSpan, theirs: &BTreeMap<NodeId, Digest>) -> Vec<Digest> {
-        let mut digests = Vec::new();
-        for (id, their) in theirs {
-            let own = self.digest(*id);
-            if own != *their && !(own.left && their.left) {
-                digests.push(own);
+    /// A random part of a span and the nodes in it, if they are too many for the budget.
+    fn window(&mut self, span: KeySpan, budget: usize) -> (KeySpan, Vec<NodeId>) {
+        let known: Vec<NodeId> = self.known_in(&[span]).collect();
+        let size = (budget.saturating_sub(SPAN_BYTES) / DIGEST_BYTES_MAX).max(1);
+        let windows = known.len().div_ceil(size).max(1);
+        let window = self.random_below(windows);
+        let chosen: Vec<NodeId> = known
+            .iter()
+            .copied()
+            .skip(window * size)
+            .take(size)
+            .collect();
+        // The windows cover all keys, those of nodes that nobody here knows included.
+        let first = chosen.first().filter(|_| window > 0).map(|id| key_of(*id));
+        let next = known
+            .get((window + 1) * size)
+            .map(|id| key_of(*id).saturating_sub(1));
+        let part = KeySpan {
+            first: first.unwrap_or(span.first),
+            last: next.unwrap_or(span.last),
+        };
+        (part, chosen)
+    }
+
+    /// Everybody who is known in some spans, those that left included; by span, in the order of comparison.
+    pub(super) fn known_in(&self, spans: &[KeySpan]) -> impl Iterator<Item = NodeId> + use<> {
+        let mut known = Vec::new();
+        for span in spans {
+            let start = known.len();
+            let rows = self.roster.slice(self.roster.range(*span));
+            known.extend(
+                rows.iter()
+                    .map(|row| row.id)
+                    .filter(|id| !self.left.contains_key(id)),
+            );
+            let within = |id: &NodeId| (span.first..=span.last).contains(&key_of(*id));
+            let present = known.len();
+            known.extend(self.left.keys().copied().filter(within));
+            if known.len() > present
+                && let Some(found) = known.get_mut(start..)
+            {
+                found.sort_unstable_by_key(|id| key_of(*id));
             }
         }
-        let unknown_there = self
-            .known_ids()
-            .filter(|id| span.contains(*id) && !theirs.contains_key(id));
-        digests.extend(unknown_there.map(|id| self.digest(id)));
-        digests.truncate(self.config.max_message_bytes / 2 / Digest::BYTES);
-        digests
+        known.into_iter()
     }
 
-    /// What the peer lacks of these nodes, the furthest behind first, as far as the budget goes.
-    /// The first delta always makes progress: the budget exceeds the greatest item.
+    /// Of what the peer knows, that which is news here: this node's own digests of it.
+    pub(super) fn wanted(&self, theirs: &[Digest], budget: usize) -> Vec<Digest> {
+        let behind = theirs.iter().filter_map(|their| {
+            let own = self.digest(their.id);
+            let news = if own.left || their.left {
+                their.left && !own.left
+            } else {
+                (their.generation, their.version) > (own.generation, own.version)
+            };
+            news.then_some(own)
+        });
+        let mut left = budget;
+        let within = behind.take_while(|digest| {
+            let rest = left.checked_sub(digest.encoded_len());
+            left = rest.unwrap_or(0);
+            rest.is_some()
+        });
+        within.collect()
+    }
+
+    /// What the peer lacks of these nodes, as far as the budget goes. What this node has known for longest goes first, so
+    /// that a node that writes all the time starves nobody. The first delta always makes progress: the budget exceeds
+    /// the greatest item.
     pub(super) fn deltas(
         &self,
         ids: &[NodeId],
         theirs: &BTreeMap<NodeId, Digest>,
         budget: usize,
     ) -> Vec<Delta> {
-        let mut wanted: Vec<(u64, NodeId, u64)> = ids
+        let mut wanted: Vec<(Moment, NodeId, u64)> = ids
             .iter()
             .filter_map(|id| {
-                let (lag, since) = self.lag(*id, theirs.get(id))?;
-                Some((lag, *id, since))
+                let since = self.since(*id, theirs.get(id))?;
+                let learned = self.peers.get(id).map(|peer| peer.learned);
+                Some((learned.unwrap_or(self.own_learned), *id, since))
             })
             .collect();
-        wanted.sort_by_key(|(lag, id, _)| (std::cmp::Reverse(*lag), *id));
+        wanted.sort_unstable();
         let mut left = budget;
         let mut deltas = Vec::new();
         for (_, id, since) in wanted {
             let Some(delta) = self.delta(id, since, left) else {
                 break;
             };
-            left = left.saturating_sub(delta.estimated_bytes());
+            left = left.saturating_sub(delta.encoded_len());
             deltas.push(delta);
         }
         deltas
     }
 
     /// Applies what a peer says of a node, if it is news without a hole.
-    pub(super) fn apply(&mut self, delta: Delta) {
+    pub(super) fn apply(&mut self, delta: Delta, unit: Duration) {
         if delta.id == self.local.id {
             return self.apply_to_self(delta);
         }
@@ -117,7 +190,8 @@ impl Gossip {
                 return;
             }
         }
-        let known = self.peers.get(&delta.id).map(|peer| peer.state.generation);
+        let (id, generation) = (delta.id, delta.generation);
+        let known = self.peers.get(&id).map(|peer| peer.state.generation);
         match (known, profile) {
             (Some(generation), profile) if generation == delta.generation => {
                 self.update(delta.id, since, upto, profile, kv);
@@ -125,112 +199,101 @@ impl Gossip {
             (Some(generation), _) if generation > delta.generation => return,
             (_, Some((profile, profile_version))) if since == 0 => {
                 let state = NodeState {
-                    id: delta.id,
-                    generation: delta.generation,
-                    heartbeat: delta.heartbeat,
+                    id,
+                    generation,
                     version: upto,
                     profile,
                     profile_version,
                     kv: kv.into_iter().collect(),
                 };
-                self.begin(state, known.is_some());
+                let now = self.moment();
+                let made = made_at(now, delta.age, unit);
+                self.begin(state, Pulse::new(now, delta.heartbeat, made));
             }
             _ => return,
         }
-        self.heartbeat(delta.id, delta.generation, delta.heartbeat);
-        self.judge(delta.id);
+        self.take_beat(id, generation, delta.heartbeat, delta.age, unit);
+        self.judge(id);
     }
 
-    pub(super) fn known_ids(&self) -> impl Iterator<Item = NodeId> {
-        let mut ids: Vec<NodeId> = self.peers.keys().chain(self.left.keys()).copied().collect();
-        ids.push(self.local.id);
-        ids.sort_unstable();
-        ids.dedup();
-        ids.into_iter()
-    }
-
-    fn digest(&self, id: NodeId) -> Digest {
+    pub(super) fn digest(&self, id: NodeId) -> Digest {
         let left = self.left.contains_key(&id);
         let state = self.member(id).filter(|_| !left);
         Digest {
             id,
             generation: state.map_or(0, |state| state.generation),
-            heartbeat: state.map_or(0, |state| state.heartbeat),
             version: state.map_or(0, |state| state.version),
             left,
         }
     }
 
-    /// How far the peer is behind on a node, and the version from which it needs the news; none if it is not behind.
-    fn lag(&self, id: NodeId, their: Option<&Digest>) -> Option<(u64, u64)> {
+    /// The version from which the peer needs the news of a node; none if it is not behind.
+    fn since(&self, id: NodeId, their: Option<&Digest>) -> Option<u64> {
         let their_left = their.is_some_and(|their| their.left);
         if self.left.contains_key(&id) {
-            return (!their_left).then_some((u64::MAX, 0));
+            return (!their_left).then_some(0);
         }
         let state = self.member(id).filter(|_| !their_left)?;
         match their {
             Some(their) if their.version > 0 && their.generation > state.generation => None,
             Some(their) if their.version > 0 && their.generation == state.generation => {
-                let lag = state.version.checked_sub(their.version)?;
-                (lag > 0).then_some((lag, their.version))
+                (state.version > their.version).then_some(their.version)
             }
-            _ => Some((u64::MAX, 0)),
+            _ => Some(0),
         }
     }
 
     /// The news of a node since a version, oldest first, as far as the budget goes; none if not even the smallest part fits.
     fn delta(&self, id: NodeId, since: u64, budget: usize) -> Option<Delta> {
-        let mut left = budget.checked_sub(DELTA_BYTES)?;
         if let Some(until) = self.left.get(&id) {
-            let news = News::Left {
-                remember: until.saturating_duration_since(self.now),
-            };
-            return Some(Delta {
+            let remember = until.saturating_duration_since(self.now);
+            let news = News::Left { remember };
+            let left = Delta {
                 id,
                 generation: 0,
                 heartbeat: 0,
+                age: Beat::TOO_OLD,
                 news,
-            });
+            };
+            return (left.encoded_len() <= budget).then_some(left);
         }
         let state = self.member(id)?;
-        let mut profile = None;
-        if since == 0 || state.profile_version > since {
-            left = left.checked_sub(profile_bytes(&state.profile))?;
-            profile = Some((state.profile.clone(), state.profile_version));
-        }
+        let with_profile = since == 0 || state.profile_version > since;
+        let mut delta = Delta {
+            id,
+            generation: state.generation,
+            heartbeat: self.heartbeat(id).unwrap_or_default(),
+            age: self.age_of(id),
+            news: News::Writes {
+                since,
+                upto: state.version,
+                profile: with_profile.then(|| (Arc::clone(&state.profile), state.profile_version)),
+                kv: Vec::new(),
+            },
+        };
+        let mut left = budget.checked_sub(delta.encoded_len() + LENGTHS_BYTES_MAX)?;
         let mut items: Vec<(&String, &Versioned)> = state
             .kv
             .iter()
             .filter(|(_, versioned)| versioned.version > since)
             .collect();
         items.sort_by_key(|(_, versioned)| versioned.version);
-        let mut kv = Vec::new();
-        // Up to here the receiver will know all: what is left out is newer.
-        let mut upto = state.version;
+        let News::Writes { upto, kv, .. } = &mut delta.news else {
+            return None;
+        };
         for (key, versioned) in items {
-            match left.checked_sub(item_bytes(key, &versioned.value)) {
-                Some(rest) => left = rest,
-                None => {
-                    upto = kv
-                        .last()
-                        .map_or(since, |(_, last): &(String, Versioned)| last.version);
-                    break;
-                }
-            }
+            let Some(rest) = left.checked_sub(item_len(key, versioned)) else {
+                // Up to here the receiver will know all: what is left out is newer.
+                *upto = kv
+                    .last()
+                    .map_or(since, |(_, last): &(String, Versioned)| last.version);
+                break;
+            };
+            left = rest;
             kv.push((key.clone(), versioned.clone()));
         }
-        let progress = profile.is_some() || upto > since;
-        progress.then_some(Delta {
-            id,
-            generation: state.generation,
-            heartbeat: state.heartbeat,
-            news: News::Writes {
-                since,
-                upto,
-                profile,
-                kv,
-            },
-        })
+        let progress = with_profile || *upto > since;
+        progress.then_some(delta)
     }
 
     fn update(
@@ -238,9 +301,10 @@ impl Gossip {
         id: NodeId,
         since: u64,
         upto: u64,
-        profile: Option<(Profile, u64)>,
+        profile: Option<(Arc<Profile>, u64)>,
         kv: Vec<(String, Versioned)>,
     ) {
+        let learned = self.moment();
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
@@ -269,35 +333,42 @@ impl Gossip {
             changed = true;
         }
         state.version = state.version.max(upto);
+        if let Some(row) = self.roster.get_mut(id) {
+            row.know(state.generation, state.version);
+            row.pulse.stopping = state.is_stopping();
+        }
         if changed {
+            peer.learned = learned;
             self.push(Event::StateChanged(id));
         }
     }
 
     /// A node that was not known, or its next life.
-    fn begin(&mut self, state: NodeState, restarted: bool) {
+    fn begin(&mut self, state: NodeState, mut pulse: Pulse) {
         let (id, generation) = (state.id, state.generation);
-        if !restarted && self.peers.len() >= self.config.max_nodes {
+        let before = self.roster.get(id).map(|row| row.pulse);
+        if before.is_none() && self.peers.len() >= self.config.max_nodes {
             return;
         }
-        let was_live = self.peers.get(&id).is_some_and(|peer| peer.live);
-        let live = !state.is_stopping();
-        let detector = Detector::new(self.now);
-        self.peers.insert(
-            id,
-            Peer {
-                state,
-                detector,
-                live,
-            },
-        );
-        self.push(if restarted {
+        let was_live = before.is_some_and(|before| before.live);
+        pulse.stopping = state.is_stopping();
+        pulse.live &= !pulse.stopping;
+        self.acquit(id);
+        self.roster
+            .put(Row::new(id, generation, state.version, pulse));
+        let learned = self.moment();
+        self.peers.insert(id, Peer { state, learned });
+        self.push(if before.is_some() {
             Event::Restarted { id, generation }
         } else {
             Event::Joined(id)
         });
-        if live != was_live {
-            self.push(if live { Event::Up(id) } else { Event::Down(id) });
+        if pulse.live != was_live {
+            self.push(if pulse.live {
+                Event::Up(id)
+            } else {
+                Event::Down(id)
+            });
         }
     }
 
@@ -347,3 +418,9 @@ impl Gossip {
         }
     }
 }
+
+const SPAN_BYTES: usize = 16;
+/// An id, two varints at their longest, and a flag.
+const DIGEST_BYTES_MAX: usize = 29;
+/// The lengths of the lists that grow.
+const LENGTHS_BYTES_MAX: usize = 16;
