@@ -141,10 +141,6 @@ impl<P: Protocol> World<P> {
         self.now - self.start
     }
 
-    pub fn places(&self) -> usize {
-        self.hosts.len()
-    }
-
     pub fn node(&self, place: Place) -> Option<&P> {
         self.hosts[place].node.as_ref()
     }
