@@ -88,6 +88,7 @@ fn spared_by_others(goes_on: bool) {
     let vouch = sent_to(&drain(&mut two), 1);
     assert!(matches!(&vouch, Message::Vouch(vouch) if vouch.target == NodeId(3)));
     one.handle(now, vouch).unwrap();
+    assert_eq!(one.phi(NodeId(3), now), Some(0.0), "a sign of life");
     assert_eq!(one.suspects().count(), 0);
     assert_eq!(one.sickness(), 1);
     for _ in 0..2 {
