@@ -18,6 +18,13 @@ pub struct Config {
     pub phi_threshold: f64,
     /// Consecutive failed contacts after which a node counts as down without waiting for phi (3). 1..=1000.
     pub failures_to_suspect: u32,
+    /// How long a silent node may be reached by others before it counts as down (half an interval, so that the verdict
+    /// falls in the next round); longer while this node mistrusts itself. Longer spares a slow node and delays every
+    /// verdict. 0..=1 h.
+    pub probe_timeout: Duration,
+    /// How many others are asked to reach a silent node (3). More spare a node behind a bad link and cost messages
+    /// in proportion. 0..=64.
+    pub probe_helpers: usize,
     /// How long a node that was learned of, but never heard from, is given the benefit of the doubt (10 s).
     /// At least one interval.
     pub grace: Duration,
@@ -47,6 +54,8 @@ impl Config {
             interval: Duration::from_secs(1),
             phi_threshold: 8.0,
             failures_to_suspect: 3,
+            probe_timeout: Duration::from_millis(500),
+            probe_helpers: 3,
             grace: Duration::from_secs(10),
             max_message_bytes: 64 * 1024,
             fanout: 3,
@@ -63,6 +72,7 @@ impl Config {
     pub fn with_interval(self, interval: Duration) -> Self {
         Config {
             interval,
+            probe_timeout: interval / 2,
             grace: interval.saturating_mul(10),
             pause_tolerance: interval.saturating_mul(5),
             ..self
@@ -100,6 +110,12 @@ impl Config {
             "failures_to_suspect",
             "1..=1000",
         )?;
+        within(
+            self.probe_timeout <= Duration::from_secs(3600),
+            "probe_timeout",
+            "0..=1 h",
+        )?;
+        within(self.probe_helpers <= 64, "probe_helpers", "0..=64")?;
         within(self.grace >= interval, "grace", ">= interval")?;
         within(
             (MESSAGE_BYTES_MIN..=16 << 20).contains(&self.max_message_bytes),
@@ -151,11 +167,13 @@ mod tests {
     #[test]
     fn each_unusable_field_is_named() {
         type Spoil = fn(&mut Config);
-        let cases: [(&str, Spoil); 11] = [
+        let cases: [(&str, Spoil); 13] = [
             ("cluster_name", |c| c.cluster_name.clear()),
             ("interval", |c| c.interval = Duration::ZERO),
             ("phi_threshold", |c| c.phi_threshold = f64::NAN),
             ("failures_to_suspect", |c| c.failures_to_suspect = 0),
+            ("probe_timeout", |c| c.probe_timeout = Duration::MAX),
+            ("probe_helpers", |c| c.probe_helpers = 65),
             ("grace", |c| c.grace = Duration::ZERO),
             ("max_message_bytes", |c| c.max_message_bytes = 1024),
             ("fanout", |c| c.fanout = 0),

@@ -68,6 +68,16 @@ pub enum Error {
         /// The peer's.
         theirs: u32,
     },
+    /// The peer speaks a format that is not understood any more: upgrade the peer.
+    #[error(
+        "the peer's message format is {theirs}, this node understands none before {oldest}: upgrade the peer"
+    )]
+    OlderFormat {
+        /// The oldest format known here.
+        oldest: u32,
+        /// The peer's.
+        theirs: u32,
+    },
     /// Two nodes claim one id: give one of them an id (and an empty data folder) of its own.
     #[error(
         "node id {id} is claimed from {known} and from {other}: give one of them an id and data of its own"
@@ -154,6 +164,7 @@ impl Error {
             Error::WrongClusterName { .. } => Refusal::WrongClusterName,
             Error::WrongClusterId { .. } | Error::FactsDisagree { .. } => Refusal::WrongClusterId,
             Error::NewerFormat { .. } => Refusal::FormatTooNew,
+            Error::OlderFormat { .. } => Refusal::FormatTooOld,
             Error::IdConflict { .. } => Refusal::IdConflict,
             Error::MemberLeft { .. } => Refusal::MemberLeft,
             _ => Refusal::BadMessage,
@@ -174,6 +185,9 @@ pub enum Refusal {
     /// It does not know this node's message format.
     #[error("it does not know this node's message format: upgrade it")]
     FormatTooNew,
+    /// It does not understand this node's message format any more.
+    #[error("it does not understand this node's message format any more: upgrade this node")]
+    FormatTooOld,
     /// It knows another live node of this node's id.
     #[error(
         "another live node bears this node's id: give this one an id and a data folder of its own"
@@ -191,10 +205,11 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every refusal.
-    pub const ALL: [Refusal; 6] = [
+    pub const ALL: [Refusal; 7] = [
         Refusal::WrongClusterName,
         Refusal::WrongClusterId,
         Refusal::FormatTooNew,
+        Refusal::FormatTooOld,
         Refusal::IdConflict,
         Refusal::MemberLeft,
         Refusal::BadMessage,
@@ -206,6 +221,7 @@ impl Refusal {
             Refusal::WrongClusterName => "wrong-cluster-name",
             Refusal::WrongClusterId => "wrong-cluster-id",
             Refusal::FormatTooNew => "format-too-new",
+            Refusal::FormatTooOld => "format-too-old",
             Refusal::IdConflict => "id-conflict",
             Refusal::MemberLeft => "member-left",
             Refusal::BadMessage => "bad-message",

@@ -12,6 +12,8 @@ pub enum Event {
     Joined(NodeId),
     /// A node counts as live from now on.
     Up(NodeId),
+    /// A node was not heard of for too long; others are asked about it before it counts as down.
+    Suspected(NodeId),
     /// A node counts as down from now on: a local, temporary opinion that moves no data.
     Down(NodeId),
     /// A node started anew: what it kept in memory is gone.

@@ -1,25 +1,35 @@
 //! The machine: its state, what the embedder says to it and what it answers. Rounds, exchanges and liveness are in
 //! modules of their own.
 
+mod agreement;
+mod compare;
 mod exchange;
+mod heartbeats;
 mod liveness;
+mod probing;
 mod reconcile;
 mod removal;
 mod rounds;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use dynamokv_ring::NodeId;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::detector::{Bounds, Detector};
+use crate::detector::{Lag, Pulse, deviations_at};
+use crate::moment::Moment;
 use crate::node::too_long;
+use crate::roster::{Roster, Row};
 use crate::{
-    Candidate, Change, ChangeId, ChangeView, ClusterFacts, Config, Error, Event, KEY_CHANGE,
-    KEY_STOPPING, LocalNode, NodeState, Profile, Refusal, Result, StageMark, Status, propose,
+    ClusterFacts, Config, Error, Event, KEY_STOPPING, LocalNode, NodeState, Profile, Refusal,
+    Result, Seen, Snapshot, Status,
 };
+
+use agreement::Beginning;
+use probing::Probing;
 
 pub use rounds::Outgoing;
 
@@ -34,12 +44,26 @@ pub struct Gossip {
     local: NodeState,
     seeds: Vec<String>,
     peers: BTreeMap<NodeId, Peer>,
+    /// Everybody's pulse, this node's included.
+    roster: Roster,
+    /// How old news get here before newer ones come, over all nodes.
+    usual_lag: Lag,
+    /// Deviations from the mean lag at which phi reaches its threshold.
+    deviations: f64,
+    /// When this node was last seen to have written its own state.
+    own_learned: Moment,
+    /// When heartbeats came last, from anybody.
+    heard_at: Moment,
+    probing: Probing,
+    told: Told,
     /// Who left, and until when that is remembered.
     left: BTreeMap<NodeId, Instant>,
     facts: Option<ClusterFacts>,
+    facts_begun: Option<Beginning>,
     rng: ChaCha8Rng,
     /// This process, among all that may claim the id.
     process: u64,
+    began: Instant,
     /// The latest instant that was passed in.
     now: Instant,
     last_tick: Option<Instant>,
@@ -52,9 +76,16 @@ pub struct Gossip {
 
 #[derive(Debug)]
 struct Peer {
-    state: NodeState,
-    detector: Detector,
-    live: bool,
+    state: Arc<NodeState>,
+    /// When the latest of it was learned.
+    learned: Moment,
+}
+
+/// Who knows this node's state up to a version.
+#[derive(Debug, Default)]
+struct Told {
+    version: u64,
+    peers: BTreeSet<NodeId>,
 }
 
 impl Gossip {
@@ -78,8 +109,21 @@ impl Gossip {
         }
         let mut rng = ChaCha8Rng::seed_from_u64(rng_seed);
         let local = NodeState::new(local)?;
+        let began = Moment::after(std::time::Duration::ZERO);
+        let mut roster = Roster::default();
+        let pulse = Pulse::new(began, 0, Some(began));
+        roster.put(Row::new(local.id, local.generation, local.version, pulse));
         Ok(Gossip {
+            usual_lag: Lag::assumed(config.interval),
+            deviations: deviations_at(config.phi_threshold),
             config,
+            roster,
+            own_learned: began,
+            heard_at: began,
+            probing: Probing::default(),
+            told: Told::default(),
+            began: now,
+            facts_begun: None,
             process: rng.next_u64(),
             rng,
             generation_reported: None,
@@ -99,6 +143,16 @@ impl Gossip {
     /// The next thing that happened, oldest first. Undrained, the oldest beyond 65,536 are dropped.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// The next message that is to be sent without being an answer, oldest first: drain it after each call. Undrained, the
+    /// oldest beyond 1,024 are dropped.
+    pub fn poll_outgoing(&mut self) -> Option<Outgoing> {
+        self.probing.poll_outgoing()
+    }
+
+    pub(crate) fn has_outgoing(&self) -> bool {
+        self.probing.has_outgoing()
     }
 
     /// The settings.
@@ -123,9 +177,9 @@ impl Gossip {
             self.peers.range(self.local.id..),
         );
         before
-            .map(|(_, peer)| &peer.state)
+            .map(|(_, peer)| peer.state.as_ref())
             .chain(std::iter::once(&self.local))
-            .chain(after.map(|(_, peer)| &peer.state))
+            .chain(after.map(|(_, peer)| peer.state.as_ref()))
     }
 
     /// The state of a node. O(log nodes).
@@ -133,7 +187,41 @@ impl Gossip {
         if id == self.local.id {
             return Some(&self.local);
         }
-        self.peers.get(&id).map(|peer| &peer.state)
+        self.peers.get(&id).map(|peer| peer.state.as_ref())
+    }
+
+    /// The view as it is now, to be kept. O(nodes), without copying their states.
+    pub fn snapshot(&self) -> Snapshot {
+        let own = (self.local.id, Arc::new(self.local.clone()));
+        let others = self
+            .peers
+            .iter()
+            .map(|(id, peer)| (*id, Arc::clone(&peer.state)));
+        let seen = |(id, state): (NodeId, Arc<NodeState>)| {
+            let status = self.status_of(id).unwrap_or(state.profile.status);
+            (
+                id,
+                Seen {
+                    live: self.is_live(id),
+                    status,
+                    state,
+                },
+            )
+        };
+        Snapshot {
+            members: others.chain([own]).map(seen).collect(),
+            left: self.left.keys().copied().collect(),
+            facts: self.facts.as_ref().map(ClusterFacts::digest),
+        }
+    }
+
+    /// How many peers are known to know the latest that this node said.
+    pub fn told(&self) -> usize {
+        if self.told.version == self.local.version {
+            self.told.peers.len()
+        } else {
+            0
+        }
     }
 
     /// The nodes that left and are still remembered, by id.
@@ -187,7 +275,7 @@ impl Gossip {
         if profile.status != status {
             let profile = Profile {
                 status,
-                ..profile.clone()
+                ..Profile::clone(profile)
             };
             self.local.set_profile(profile);
         }
@@ -216,84 +304,18 @@ impl Gossip {
         Ok(())
     }
 
-    /// What the cluster agrees on; none before this node was let in.
-    pub fn facts(&self) -> Option<&ClusterFacts> {
-        self.facts.as_ref()
-    }
-
-    /// Merges facts from this node's disk, or of a cluster that it founds. Returns whether anything changed.
-    ///
-    /// # Errors
-    /// [`Error::WrongClusterName`] if they name another cluster than the configuration; otherwise as
-    /// [`ClusterFacts::merge`].
-    pub fn set_facts(&mut self, facts: ClusterFacts) -> Result<bool> {
-        self.merge_facts(facts, |known, facts| known.merge(facts))
-    }
-
-    /// The change that is open.
-    pub fn open_change(&self) -> Option<&Change> {
-        self.facts.as_ref()?.open.as_ref()
-    }
-
-    /// The change that this node should propose now, if any: see [`propose`]. Make it durable, then
-    /// [open](Self::open) it.
-    pub fn proposal(&self) -> Option<Change> {
-        let candidates: Vec<Candidate> = self
-            .members()
-            .map(|state| Candidate {
-                member: state.member(),
-                status: state.profile.status,
-                live: self.is_live(state.id),
-            })
-            .collect();
-        propose(
-            self.facts.as_ref()?,
-            self.local.id,
-            &candidates,
-            &self.removals(),
-        )
-    }
-
-    /// Opens a change that this node proposes.
-    ///
-    /// # Errors
-    /// [`Error::BadFacts`] if this node was not let in, another change is open, or the change does not fit.
-    pub fn open(&mut self, change: Change) -> Result<()> {
-        let facts = self.facts.as_mut().ok_or(Error::BadFacts {
-            reason: "this node was not let in yet",
-        })?;
-        facts.open(change)
-    }
-
-    /// Ends the open change: its target is the current ring, and those that it removed are left. Make it durable first.
-    ///
-    /// # Errors
-    /// [`Error::ChangeNotOpen`] if another change or none is open.
-    pub fn finish(&mut self, change: ChangeId) -> Result<()> {
-        let facts = self.facts.as_mut().ok_or(Error::ChangeNotOpen { change })?;
-        let removed = facts.open.as_ref().map(|open| open.removing.clone());
-        facts.finish(change)?;
-        for id in removed.unwrap_or_default() {
-            self.mark_left(id, self.config.left_lifetime);
-        }
-        Ok(())
-    }
-
-    /// How far everybody has come with the open change, for [`ChangeProgress`](crate::ChangeProgress). O(nodes).
-    pub fn change_view(&self) -> ChangeView {
-        let marks = self
-            .members()
-            .filter_map(|state| Some((state.id, state.stage_mark()?)));
-        ChangeView {
-            marks: marks.collect::<BTreeMap<NodeId, StageMark>>(),
-            excused: self.excused(),
-        }
-    }
-
     /// A peer would not talk to this node: an event says so. That this node was removed is believed to it.
     pub fn refused(&mut self, address: &str, refusal: Refusal) {
         if refusal == Refusal::MemberLeft {
             self.expel();
+            // After a leave of its own this is how it hears that others know.
+            let knows = self
+                .peers
+                .values()
+                .find(|peer| peer.state.profile.address == address);
+            if let Some(id) = knows.map(|peer| peer.state.id) {
+                self.has_heard(id);
+            }
         }
         self.push(Event::Refused {
             address: address.to_owned(),
@@ -309,62 +331,16 @@ impl Gossip {
         }
     }
 
-    fn merge_facts(
-        &mut self,
-        facts: ClusterFacts,
-        merge: impl FnOnce(&mut ClusterFacts, &ClusterFacts) -> Result<bool>,
-    ) -> Result<bool> {
-        if facts.cluster_name != self.config.cluster_name {
-            return Err(Error::WrongClusterName {
-                ours: self.config.cluster_name.clone(),
-                theirs: facts.cluster_name,
-            });
-        }
-        let Some(known) = &mut self.facts else {
-            facts.validate()?;
-            self.facts = Some(facts);
-            self.withdraw_superseded();
-            return Ok(true);
-        };
-        let finishing = known.open.as_ref().map(|open| open.target.number);
-        let removing = known.open.as_ref().map(|open| open.removing.clone());
-        let changed = merge(known, &facts)?;
-        // Others finished the change that was open here, or one after it.
-        let current = &known.current;
-        if finishing.is_some_and(|number| current.number >= number) {
-            let gone = removing.unwrap_or_default().into_iter();
-            let gone: Vec<NodeId> = gone.filter(|id| !current.contains(*id)).collect();
-            for id in gone {
-                self.mark_left(id, self.config.left_lifetime);
-            }
-        }
-        self.withdraw_superseded();
-        Ok(changed)
-    }
-
-    /// An acknowledgement of a change that lost to its rival ends with it, before this node says anything else.
-    fn withdraw_superseded(&mut self) {
-        let open = self.facts.as_ref().and_then(ClusterFacts::open_id);
-        let (Some(open), Some(mark)) = (open, self.local.stage_mark()) else {
-            return;
-        };
-        if mark.change.number == open.number && mark.change != open {
-            // Never too long: nothing is shorter.
-            let _ = self.local.set(KEY_CHANGE.to_owned(), String::new());
-        }
-    }
-
-    fn bounds(&self) -> Bounds {
-        Bounds {
-            interval: self.config.interval,
-            grace: self.config.grace,
-            phi_threshold: self.config.phi_threshold,
-            failures_to_suspect: self.config.failures_to_suspect,
-        }
-    }
-
     fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
+    }
+
+    fn moment(&self) -> Moment {
+        self.moment_of(self.now)
+    }
+
+    fn moment_of(&self, instant: Instant) -> Moment {
+        Moment::after(instant.saturating_duration_since(self.began))
     }
 
     fn push(&mut self, event: Event) {

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use dynamokv_ring::{Member, NodeId, Zone};
 
@@ -23,19 +24,17 @@ pub(crate) const KEYS_MAX: usize = 256;
 /// All that a node says of itself. Only the node itself writes it; everybody else passes it on.
 ///
 /// Its states are ordered by (generation, version): the generation grows at each start, the version with each write.
-/// The heartbeat stands apart, so that being alive does not make anybody send the state again.
+/// Heartbeats stand apart, so that being alive does not make anybody send the state again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeState {
     /// Who it is.
     pub id: NodeId,
     /// Grows at each start of the node.
     pub generation: u64,
-    /// Grows each round.
-    pub heartbeat: u64,
     /// Grows with each write to the profile or a key.
     pub version: u64,
-    /// The fixed fields.
-    pub profile: Profile,
+    /// The fixed fields; shared, because whoever passes them on does not change them.
+    pub profile: Arc<Profile>,
     /// The version of the latest write to the profile.
     pub profile_version: u64,
     /// The free ones.
@@ -72,9 +71,8 @@ impl NodeState {
         let mut state = NodeState {
             id: local.id,
             generation: local.generation,
-            heartbeat: 0,
             version: 1,
-            profile: local.profile,
+            profile: Arc::new(local.profile),
             profile_version: 1,
             kv: BTreeMap::new(),
         };
@@ -103,7 +101,7 @@ impl NodeState {
     pub(crate) fn set_profile(&mut self, profile: Profile) {
         self.version += 1;
         self.profile_version = self.version;
-        self.profile = profile;
+        self.profile = Arc::new(profile);
     }
 }
 

@@ -63,6 +63,18 @@ impl Status {
         matches!(self, Status::Joining | Status::Replacing)
     }
 
+    /// Its number on the wire: never given to another one.
+    pub(crate) fn number(self) -> u64 {
+        match self {
+            Status::Joining => 1,
+            Status::Up => 2,
+            Status::Leaving => 3,
+            Status::Removing => 4,
+            Status::Replacing => 5,
+            Status::Left => 6,
+        }
+    }
+
     /// The stable lower-case name.
     pub fn as_str(self) -> &'static str {
         match self {

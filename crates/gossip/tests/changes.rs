@@ -388,7 +388,10 @@ fn a_member_that_is_down_blocks_the_change_until_it_is_removed() {
     let facts = world.nodes[&1].gossip.facts().unwrap();
     assert_eq!(facts.current.number, 0);
     assert!(facts.open.is_some());
-    let newcomer = &world.nodes[&4];
+    let target = &facts.open.as_ref().unwrap().target;
+    // Which of the two the proposer met first is chance.
+    let let_in = target.ids().find(|id| id.0 > 3).unwrap();
+    let newcomer = &world.nodes[&let_in.0];
     let blocked = newcomer
         .progress
         .blocked_by(facts, &newcomer.gossip.change_view());

@@ -1,13 +1,15 @@
 //! One exchange: who may talk, and what is answered.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dynamokv_ring::NodeId;
 
 use super::Gossip;
+use super::heartbeats::age_unit;
+use crate::roster::Buckets;
 use crate::{
-    Ack, ClusterFacts, Digest, Error, Event, FORMAT_VERSION, Header, Message, Result, Syn, SynAck,
+    Ack, Digest, Error, FORMAT_OLDEST, FORMAT_VERSION, Header, Message, Result, Syn, SynAck,
 };
 
 impl Gossip {
@@ -23,12 +25,23 @@ impl Gossip {
         if !self.admits(message.header())? {
             return Ok(None);
         }
+        self.heard_from(message.header());
         let answer = match message {
             Message::Syn(syn) => Some(Message::SynAck(self.handle_syn(syn))),
             Message::SynAck(syn_ack) => self.handle_syn_ack(syn_ack)?.map(Message::Ack),
-            Message::Ack(ack) => {
-                self.take_facts(&ack.header, ack.facts)?;
-                self.take(&ack.header, ack.deltas);
+            Message::Ack(ack) => self.handle_ack(ack)?.map(Message::Ack),
+            Message::Ping(_) => Some(Message::Pong(self.header())),
+            Message::Pong(header) => {
+                self.was_answered();
+                self.handle_pong(&header);
+                None
+            }
+            Message::Probe(probe) => {
+                self.handle_probe(probe);
+                None
+            }
+            Message::Vouch(vouch) => {
+                self.handle_vouch(&vouch);
                 None
             }
         };
@@ -42,8 +55,10 @@ impl Gossip {
             cluster_id: self.facts.as_ref().map(|facts| facts.cluster_id),
             from: self.local.id,
             generation: self.local.generation,
+            heartbeat: self.heartbeat(self.local.id).unwrap_or_default(),
             address: self.local.profile.address.clone(),
             process: self.process,
+            interval: self.config.interval,
         }
     }
 
@@ -52,6 +67,12 @@ impl Gossip {
         if header.format > FORMAT_VERSION {
             return Err(Error::NewerFormat {
                 ours: FORMAT_VERSION,
+                theirs: header.format,
+            });
+        }
+        if header.format < FORMAT_OLDEST {
+            return Err(Error::OlderFormat {
+                oldest: FORMAT_OLDEST,
                 theirs: header.format,
             });
         }
@@ -85,7 +106,7 @@ impl Gossip {
 
     /// Refuses a second node under an id that is certainly in use.
     fn admits_address(&mut self, header: &Header) -> Result<bool> {
-        let Some(known) = self.peers.get(&header.from).map(|peer| &peer.state) else {
+        let Some(known) = self.peers.get(&header.from).map(|peer| peer.state.as_ref()) else {
             return Ok(true);
         };
         if known.profile.address == header.address {
@@ -108,102 +129,131 @@ impl Gossip {
     }
 
     fn handle_syn(&mut self, syn: Syn) -> SynAck {
-        self.heard_from(&syn.header);
-        let theirs: BTreeMap<NodeId, Digest> = syn
-            .digests
-            .iter()
-            .map(|digest| (digest.id, *digest))
-            .collect();
-        self.take_heartbeats(&syn.digests);
-        let digests = self.differing(syn.span, &theirs);
-        let ids: Vec<NodeId> = self
-            .known_ids()
-            .filter(|id| syn.span.contains(*id))
-            .collect();
-        let deltas = self.deltas(&ids, &theirs, self.config.max_message_bytes / 2);
-        let facts_digest = self.facts.as_ref().map(ClusterFacts::digest);
-        SynAck {
-            header: self.header(),
-            digests,
-            deltas,
-            facts_digest,
-            facts: self.facts_for(syn.facts),
+        self.take_beats(&syn.header, &syn.beats);
+        let header = self.header();
+        // A count that is no power of two: then everything counts as different.
+        let buckets = Buckets::of_count(syn.buckets.len()).unwrap_or(Buckets::ONE);
+        let sums = self.sums(buckets);
+        let room = self.config.max_message_bytes / DIGESTS_SHARE;
+        let (spans, mut digests) =
+            if sums.iter().fold(0, |whole, sums| whole ^ sums.view) == syn.view {
+                self.has_heard(syn.header.from);
+                Default::default()
+            } else {
+                self.differing(buckets, &sums, &syn.buckets, room)
+            };
+        if !spans.is_empty() {
+            // The two themselves get to know each other, wherever the budget ended.
+            for id in [syn.header.from, self.local.id] {
+                if !digests.iter().any(|digest| digest.id == id) {
+                    digests.push(self.digest(id));
+                }
+            }
         }
+        let mut answer = SynAck {
+            header,
+            spans,
+            digests,
+            beats: self.beats(buckets, &sums, Some(&syn.beats)),
+            facts: self.facts_state(),
+            part: None,
+        };
+        if self.is_ahead_of(syn.facts) {
+            let sent = Message::SynAck(answer.clone()).encoded_len();
+            let room = self.config.max_message_bytes.saturating_sub(sent);
+            answer.part = self.facts_for(syn.facts, room);
+        }
+        answer
     }
 
     fn handle_syn_ack(&mut self, syn_ack: SynAck) -> Result<Option<Ack>> {
-        self.take_facts(&syn_ack.header, syn_ack.facts)?;
-        self.take_heartbeats(&syn_ack.digests);
-        self.take(&syn_ack.header, syn_ack.deltas);
-        let theirs: BTreeMap<NodeId, Digest> = syn_ack
-            .digests
-            .iter()
-            .map(|digest| (digest.id, *digest))
-            .collect();
-        let ids: Vec<NodeId> = theirs.keys().copied().collect();
-        let deltas = self.deltas(&ids, &theirs, self.config.max_message_bytes);
-        let facts = self.facts_for(syn_ack.facts_digest);
-        let empty = deltas.is_empty() && facts.is_none();
+        let SynAck {
+            header,
+            spans,
+            digests,
+            beats,
+            facts,
+            part,
+        } = syn_ack;
+        self.was_answered();
+        self.take_part(header.from, part)?;
+        self.take_beats(&header, &beats);
+        let own = digests.iter().find(|digest| digest.id == self.local.id);
+        if spans.is_empty() || own.is_some_and(|own| own.version >= self.local.version) {
+            self.has_heard(header.from);
+        }
+        let room = self.config.max_message_bytes;
+        let theirs: BTreeMap<NodeId, Digest> =
+            digests.iter().map(|digest| (digest.id, *digest)).collect();
+        let unknown_there = self.known_in(&spans).filter(|id| !theirs.contains_key(id));
+        let ids: Vec<NodeId> = unknown_there.chain(theirs.keys().copied()).collect();
+        let wanted = self.wanted(&digests, room / WANTED_SHARE);
+        let part = self.facts_for(facts, room / PART_SHARE);
+        let deltas = self.deltas(&ids, &theirs, room / DELTAS_SHARE);
+        let empty = deltas.is_empty() && wanted.is_empty() && part.is_none();
         Ok((!empty).then(|| Ack {
             header: self.header(),
             deltas,
-            facts,
+            wanted,
+            part,
         }))
     }
 
-    fn take(&mut self, header: &Header, deltas: Vec<crate::Delta>) {
+    fn handle_ack(&mut self, ack: Ack) -> Result<Option<Ack>> {
+        let Ack {
+            header,
+            deltas,
+            wanted,
+            part,
+        } = ack;
+        self.take_part(header.from, part)?;
+        let unit = age_unit(header.interval);
         for delta in deltas {
-            self.apply(delta);
+            self.apply(delta, unit);
         }
-        self.heard_from(header);
+        // What it brought may be of the sender itself.
+        self.heard_from(&header);
         self.echo_removals();
+        let theirs: BTreeMap<NodeId, Digest> =
+            wanted.iter().map(|digest| (digest.id, *digest)).collect();
+        let ids: Vec<NodeId> = theirs.keys().copied().collect();
+        let room = self.config.max_message_bytes - self.config.max_message_bytes / WANTED_SHARE;
+        let deltas = self.deltas(&ids, &theirs, room);
+        Ok((!deltas.is_empty()).then(|| Ack {
+            header: self.header(),
+            deltas,
+            wanted: Vec::new(),
+            part: None,
+        }))
+    }
+
+    /// The peer knows this node's latest state.
+    pub(super) fn has_heard(&mut self, peer: NodeId) {
+        if self.told.version != self.local.version {
+            self.told.version = self.local.version;
+            self.told.peers.clear();
+        }
+        self.told.peers.insert(peer);
     }
 
     /// A message came from the node itself: the surest sign of life.
     fn heard_from(&mut self, header: &Header) {
-        let now = self.now;
-        if let Some(peer) = self.peers.get_mut(&header.from)
-            && peer.state.generation == header.generation
-        {
-            peer.detector.success(now);
-            self.judge(header.from);
+        let known = self.roster.get(header.from);
+        if known.is_some_and(|row| row.generation() == header.generation) {
+            self.take_beat(
+                header.from,
+                header.generation,
+                header.heartbeat,
+                0,
+                Duration::ZERO,
+            );
+            self.answered_by(header.from);
         }
-    }
-
-    fn take_heartbeats(&mut self, digests: &[Digest]) {
-        for digest in digests.iter().filter(|digest| !digest.left) {
-            let own = &self.local;
-            if digest.id == own.id && digest.generation == own.generation {
-                // A double at another address would have been refused: this is an earlier life under one generation.
-                if digest.heartbeat > own.heartbeat || digest.version > own.version {
-                    self.report_generation(digest.generation);
-                }
-            }
-            self.heartbeat(digest.id, digest.generation, digest.heartbeat);
-        }
-    }
-
-    fn facts_for(&self, theirs: Option<crate::FactsDigest>) -> Option<ClusterFacts> {
-        let facts = self.facts.as_ref()?;
-        facts.digest().is_news_for(theirs).then(|| facts.clone())
-    }
-
-    fn take_facts(&mut self, header: &Header, facts: Option<ClusterFacts>) -> Result<()> {
-        let Some(facts) = facts else { return Ok(()) };
-        let fenced = self.removals();
-        let (me, from, mark) = (self.local.id, header.from, self.local.stage_mark());
-        let facts = if self.facts.is_none() && !facts.current.contains(from) {
-            facts.without_open()
-        } else {
-            facts
-        };
-        let changed = self.merge_facts(facts, |known, facts| {
-            known.adopt(me, facts, from, &fenced, mark)
-        })?;
-        if changed {
-            self.push(Event::FactsChanged);
-            self.echo_removals();
-        }
-        Ok(())
     }
 }
+
+// Shares of the greatest message, as divisors. Each leaves room for the header, and the deltas' for the greatest item.
+const DIGESTS_SHARE: usize = 4;
+const WANTED_SHARE: usize = 8;
+const PART_SHARE: usize = 4;
+const DELTAS_SHARE: usize = 2;

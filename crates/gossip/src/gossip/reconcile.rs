@@ -1,87 +1,53 @@
-//! Scuttlebutt reconciliation: digests, deltas, and what becomes of them.
+//! Scuttlebutt reconciliation: deltas, and what becomes of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use dynamokv_ring::NodeId;
 
+use super::heartbeats::made_at;
 use super::{Gossip, Peer};
-use crate::detector::Detector;
-use crate::message::{DELTA_BYTES, News, item_bytes, profile_bytes};
+use crate::detector::Pulse;
+use crate::moment::Moment;
 use crate::node::{KEYS_MAX, check_item};
-use crate::{Delta, Digest, Event, IdSpan, NodeState, Profile, Status, Versioned};
+use crate::roster::Row;
+use crate::wire::item_len;
+use crate::{Beat, Delta, Digest, Event, News, NodeState, Profile, Status, Versioned};
 
 impl Gossip {
-    /// Digests of all nodes, or of a random window of ids if they are too many for a message.
-    pub(super) fn some_digests(&mut self) -> (IdSpan, Vec<Digest>) {
-        let ids: Vec<NodeId> = self.known_ids().collect();
-        let size = self.config.max_message_bytes / 2 / Digest::BYTES;
-        let windows = ids.len().div_ceil(size).max(1);
-        let window = self.random_below(windows);
-        let start = window * size;
-        let end = (start + size).min(ids.len());
-        // The windows cover all ids, those that nobody here knows included.
-        let bound = |index: usize| ids.get(index).copied();
-        let first = if window == 0 {
-            Some(NodeId(0))
-        } else {
-            bound(start)
-        };
-        let last = bound(end).map(|next| NodeId(next.0.saturating_sub(1)));
-        let span = IdSpan {
-            first: first.unwrap_or(IdSpan::ALL.first),
-            last: last.unwrap_or(IdSpan::ALL.last),
-        };
-        let chosen = ids.iter().skip(start).take(size);
-        (span, chosen.map(|id| self.digest(*id)).collect())
-    }
-
-    /// Own digests of all nodes in the span on which the two sides differ.
-    pub(super) fn differing(&self, span: IdSpan, theirs: &BTreeMap<NodeId, Digest>) -> Vec<Digest> {
-        let mut digests = Vec::new();
-        for (id, their) in theirs {
-            let own = self.digest(*id);
-            if own != *their && !(own.left && their.left) {
-                digests.push(own);
-            }
-        }
-        let unknown_there = self
-            .known_ids()
-            .filter(|id| span.contains(*id) && !theirs.contains_key(id));
-        digests.extend(unknown_there.map(|id| self.digest(id)));
-        digests.truncate(self.config.max_message_bytes / 2 / Digest::BYTES);
-        digests
-    }
-
-    /// What the peer lacks of these nodes, the furthest behind first, as far as the budget goes.
-    /// The first delta always makes progress: the budget exceeds the greatest item.
+    /// What the peer lacks of these nodes, as far as the budget goes. What this node has known for longest goes first, so
+    /// that a node that writes all the time starves nobody. The first delta always makes progress: the budget exceeds
+    /// the greatest item.
     pub(super) fn deltas(
         &self,
         ids: &[NodeId],
         theirs: &BTreeMap<NodeId, Digest>,
         budget: usize,
     ) -> Vec<Delta> {
-        let mut wanted: Vec<(u64, NodeId, u64)> = ids
+        let mut wanted: Vec<(Moment, NodeId, u64)> = ids
             .iter()
             .filter_map(|id| {
-                let (lag, since) = self.lag(*id, theirs.get(id))?;
-                Some((lag, *id, since))
+                let since = self.since(*id, theirs.get(id))?;
+                let learned = self.peers.get(id).map(|peer| peer.learned);
+                Some((learned.unwrap_or(self.own_learned), *id, since))
             })
             .collect();
-        wanted.sort_by_key(|(lag, id, _)| (std::cmp::Reverse(*lag), *id));
+        wanted.sort_unstable();
         let mut left = budget;
         let mut deltas = Vec::new();
         for (_, id, since) in wanted {
             let Some(delta) = self.delta(id, since, left) else {
                 break;
             };
-            left = left.saturating_sub(delta.estimated_bytes());
+            left = left.saturating_sub(delta.encoded_len());
             deltas.push(delta);
         }
         deltas
     }
 
     /// Applies what a peer says of a node, if it is news without a hole.
-    pub(super) fn apply(&mut self, delta: Delta) {
+    pub(super) fn apply(&mut self, delta: Delta, unit: Duration) {
         if delta.id == self.local.id {
             return self.apply_to_self(delta);
         }
@@ -117,7 +83,8 @@ impl Gossip {
                 return;
             }
         }
-        let known = self.peers.get(&delta.id).map(|peer| peer.state.generation);
+        let (id, generation) = (delta.id, delta.generation);
+        let known = self.peers.get(&id).map(|peer| peer.state.generation);
         match (known, profile) {
             (Some(generation), profile) if generation == delta.generation => {
                 self.update(delta.id, since, upto, profile, kv);
@@ -125,112 +92,90 @@ impl Gossip {
             (Some(generation), _) if generation > delta.generation => return,
             (_, Some((profile, profile_version))) if since == 0 => {
                 let state = NodeState {
-                    id: delta.id,
-                    generation: delta.generation,
-                    heartbeat: delta.heartbeat,
+                    id,
+                    generation,
                     version: upto,
                     profile,
                     profile_version,
                     kv: kv.into_iter().collect(),
                 };
-                self.begin(state, known.is_some());
+                let now = self.moment();
+                let made = made_at(now, delta.age, unit);
+                self.begin(state, Pulse::new(now, delta.heartbeat, made));
             }
             _ => return,
         }
-        self.heartbeat(delta.id, delta.generation, delta.heartbeat);
-        self.judge(delta.id);
+        self.take_beat(id, generation, delta.heartbeat, delta.age, unit);
+        self.judge(id);
     }
 
-    pub(super) fn known_ids(&self) -> impl Iterator<Item = NodeId> {
-        let mut ids: Vec<NodeId> = self.peers.keys().chain(self.left.keys()).copied().collect();
-        ids.push(self.local.id);
-        ids.sort_unstable();
-        ids.dedup();
-        ids.into_iter()
-    }
-
-    fn digest(&self, id: NodeId) -> Digest {
-        let left = self.left.contains_key(&id);
-        let state = self.member(id).filter(|_| !left);
-        Digest {
-            id,
-            generation: state.map_or(0, |state| state.generation),
-            heartbeat: state.map_or(0, |state| state.heartbeat),
-            version: state.map_or(0, |state| state.version),
-            left,
-        }
-    }
-
-    /// How far the peer is behind on a node, and the version from which it needs the news; none if it is not behind.
-    fn lag(&self, id: NodeId, their: Option<&Digest>) -> Option<(u64, u64)> {
+    /// The version from which the peer needs the news of a node; none if it is not behind.
+    fn since(&self, id: NodeId, their: Option<&Digest>) -> Option<u64> {
         let their_left = their.is_some_and(|their| their.left);
         if self.left.contains_key(&id) {
-            return (!their_left).then_some((u64::MAX, 0));
+            return (!their_left).then_some(0);
         }
         let state = self.member(id).filter(|_| !their_left)?;
         match their {
             Some(their) if their.version > 0 && their.generation > state.generation => None,
             Some(their) if their.version > 0 && their.generation == state.generation => {
-                let lag = state.version.checked_sub(their.version)?;
-                (lag > 0).then_some((lag, their.version))
+                (state.version > their.version).then_some(their.version)
             }
-            _ => Some((u64::MAX, 0)),
+            _ => Some(0),
         }
     }
 
     /// The news of a node since a version, oldest first, as far as the budget goes; none if not even the smallest part fits.
     fn delta(&self, id: NodeId, since: u64, budget: usize) -> Option<Delta> {
-        let mut left = budget.checked_sub(DELTA_BYTES)?;
         if let Some(until) = self.left.get(&id) {
-            let news = News::Left {
-                remember: until.saturating_duration_since(self.now),
-            };
-            return Some(Delta {
+            let remember = until.saturating_duration_since(self.now);
+            let news = News::Left { remember };
+            let left = Delta {
                 id,
                 generation: 0,
                 heartbeat: 0,
+                age: Beat::TOO_OLD,
                 news,
-            });
+            };
+            return (left.encoded_len() <= budget).then_some(left);
         }
         let state = self.member(id)?;
-        let mut profile = None;
-        if since == 0 || state.profile_version > since {
-            left = left.checked_sub(profile_bytes(&state.profile))?;
-            profile = Some((state.profile.clone(), state.profile_version));
-        }
+        let with_profile = since == 0 || state.profile_version > since;
+        let mut delta = Delta {
+            id,
+            generation: state.generation,
+            heartbeat: self.heartbeat(id).unwrap_or_default(),
+            age: self.age_of(id),
+            news: News::Writes {
+                since,
+                upto: state.version,
+                profile: with_profile.then(|| (Arc::clone(&state.profile), state.profile_version)),
+                kv: Vec::new(),
+            },
+        };
+        let mut left = budget.checked_sub(delta.encoded_len() + LENGTHS_BYTES_MAX)?;
         let mut items: Vec<(&String, &Versioned)> = state
             .kv
             .iter()
             .filter(|(_, versioned)| versioned.version > since)
             .collect();
         items.sort_by_key(|(_, versioned)| versioned.version);
-        let mut kv = Vec::new();
-        // Up to here the receiver will know all: what is left out is newer.
-        let mut upto = state.version;
+        let News::Writes { upto, kv, .. } = &mut delta.news else {
+            return None;
+        };
         for (key, versioned) in items {
-            match left.checked_sub(item_bytes(key, &versioned.value)) {
-                Some(rest) => left = rest,
-                None => {
-                    upto = kv
-                        .last()
-                        .map_or(since, |(_, last): &(String, Versioned)| last.version);
-                    break;
-                }
-            }
+            let Some(rest) = left.checked_sub(item_len(key, versioned)) else {
+                // Up to here the receiver will know all: what is left out is newer.
+                *upto = kv
+                    .last()
+                    .map_or(since, |(_, last): &(String, Versioned)| last.version);
+                break;
+            };
+            left = rest;
             kv.push((key.clone(), versioned.clone()));
         }
-        let progress = profile.is_some() || upto > since;
-        progress.then_some(Delta {
-            id,
-            generation: state.generation,
-            heartbeat: state.heartbeat,
-            news: News::Writes {
-                since,
-                upto,
-                profile,
-                kv,
-            },
-        })
+        let progress = with_profile || *upto > since;
+        progress.then_some(delta)
     }
 
     fn update(
@@ -238,13 +183,14 @@ impl Gossip {
         id: NodeId,
         since: u64,
         upto: u64,
-        profile: Option<(Profile, u64)>,
+        profile: Option<(Arc<Profile>, u64)>,
         kv: Vec<(String, Versioned)>,
     ) {
+        let learned = self.moment();
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
-        let state = &mut peer.state;
+        let state = Arc::make_mut(&mut peer.state);
         if since > state.version {
             return;
         }
@@ -269,41 +215,54 @@ impl Gossip {
             changed = true;
         }
         state.version = state.version.max(upto);
+        if let Some(row) = self.roster.get_mut(id) {
+            row.know(state.generation, state.version);
+            row.pulse.stopping = state.is_stopping();
+        }
         if changed {
+            peer.learned = learned;
             self.push(Event::StateChanged(id));
         }
     }
 
     /// A node that was not known, or its next life.
-    fn begin(&mut self, state: NodeState, restarted: bool) {
+    fn begin(&mut self, state: NodeState, mut pulse: Pulse) {
         let (id, generation) = (state.id, state.generation);
-        if !restarted && self.peers.len() >= self.config.max_nodes {
+        let before = self.roster.get(id).map(|row| row.pulse);
+        if before.is_none() && self.peers.len() >= self.config.max_nodes {
             return;
         }
-        let was_live = self.peers.get(&id).is_some_and(|peer| peer.live);
-        let live = !state.is_stopping();
-        let detector = Detector::new(self.now);
+        let was_live = before.is_some_and(|before| before.live);
+        pulse.stopping = state.is_stopping();
+        pulse.live &= !pulse.stopping;
+        self.acquit(id);
+        self.roster
+            .put(Row::new(id, generation, state.version, pulse));
+        let learned = self.moment();
         self.peers.insert(
             id,
             Peer {
-                state,
-                detector,
-                live,
+                state: Arc::new(state),
+                learned,
             },
         );
-        self.push(if restarted {
+        self.push(if before.is_some() {
             Event::Restarted { id, generation }
         } else {
             Event::Joined(id)
         });
-        if live != was_live {
-            self.push(if live { Event::Up(id) } else { Event::Down(id) });
+        if pulse.live != was_live {
+            self.push(if pulse.live {
+                Event::Up(id)
+            } else {
+                Event::Down(id)
+            });
         }
     }
 
     /// Whether the id is in use at another address; says so then.
     fn is_double(&mut self, id: NodeId, generation: u64, profile: &Profile) -> bool {
-        let Some(known) = self.peers.get(&id).map(|peer| &peer.state) else {
+        let Some(known) = self.peers.get(&id).map(|peer| peer.state.as_ref()) else {
             return false;
         };
         let elsewhere = known.profile.address != profile.address;
@@ -347,3 +306,6 @@ impl Gossip {
         }
     }
 }
+
+/// The lengths of the lists that grow.
+const LENGTHS_BYTES_MAX: usize = 16;

@@ -91,7 +91,10 @@ impl Gossip {
             }
         }
         self.left.insert(id, until);
-        self.peers.remove(&id);
+        if self.peers.remove(&id).is_some() {
+            self.roster.remove(id);
+            self.acquit(id);
+        }
         self.echo_removals();
         self.push(Event::Left(id));
     }

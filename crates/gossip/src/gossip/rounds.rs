@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use dynamokv_ring::NodeId;
 
 use super::Gossip;
+use super::heartbeats::fold;
+use crate::roster::Buckets;
 use crate::{Event, Message, Syn};
 
 /// A message to be sent.
@@ -26,15 +28,19 @@ impl Gossip {
     /// rejoin.
     pub fn tick(&mut self, now: Instant) -> Vec<Outgoing> {
         self.advance(now);
-        if let Some(last) = self.last_tick {
-            let gap = self.now.saturating_duration_since(last);
-            if gap > self.config.pause_tolerance {
-                self.push(Event::ClockJumped { gap });
-                self.forgive_all();
-            }
-        }
+        let gap = self.last_tick.map_or(Duration::ZERO, |last| {
+            self.now.saturating_duration_since(last)
+        });
         self.last_tick = Some(self.now);
-        self.local.heartbeat += 1;
+        let late = gap > self.config.interval * 2;
+        if late {
+            self.forgive_all(gap - self.config.interval);
+        }
+        if gap > self.config.pause_tolerance {
+            self.push(Event::ClockJumped { gap });
+        }
+        self.assess_own_health(late);
+        self.beat();
         self.forget_left();
         self.judge_all();
         if self.expelled {
@@ -42,10 +48,7 @@ impl Gossip {
         }
         let mut chosen = self.random_peers(true, self.config.fanout);
         chosen.extend(self.down_peer());
-        let mut outgoing: Vec<Outgoing> = chosen
-            .into_iter()
-            .filter_map(|id| self.syn_to(id))
-            .collect();
+        let mut outgoing = self.syns_to(chosen);
         if let Some(seed) = self.seed(&outgoing) {
             outgoing.push(seed);
         }
@@ -60,10 +63,7 @@ impl Gossip {
             return Vec::new();
         }
         let chosen = self.random_peers(true, self.config.kick_fanout);
-        chosen
-            .into_iter()
-            .filter_map(|id| self.syn_to(id))
-            .collect()
+        self.syns_to(chosen)
     }
 
     /// An exchange with one node, because it may have missed what a kick was for.
@@ -72,7 +72,7 @@ impl Gossip {
         if self.expelled {
             return None;
         }
-        self.syn_to(id)
+        self.syns_to(vec![id]).pop()
     }
 
     /// The time to the next round: the interval, give or take a tenth, so that rounds of different nodes do not fall
@@ -84,12 +84,12 @@ impl Gossip {
         self.config.interval - tenth + jitter
     }
 
-    fn random_peers(&mut self, live: bool, count: usize) -> Vec<NodeId> {
-        let mut ids: Vec<NodeId> = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.live == live)
-            .map(|(id, _)| *id)
+    pub(super) fn random_peers(&mut self, live: bool, count: usize) -> Vec<NodeId> {
+        let own = self.local.id;
+        let rows = self.roster.rows().iter();
+        let mut ids: Vec<NodeId> = rows
+            .filter(|row| row.pulse.live == live && row.id != own)
+            .map(|row| row.id)
             .collect();
         let count = count.min(ids.len());
         for index in 0..count {
@@ -102,8 +102,8 @@ impl Gossip {
 
     /// In the whole cluster about one contact a round for each node that is down, and never fewer than one in ten rounds.
     fn down_peer(&mut self) -> Vec<NodeId> {
-        let down = self.peers.values().filter(|peer| !peer.live).count();
-        let live = self.peers.len() - down + 1;
+        let live = self.live_count();
+        let down = self.roster.len() - live;
         if down == 0 || !self.chance(down as f64 / live as f64) {
             return Vec::new();
         }
@@ -112,7 +112,7 @@ impl Gossip {
 
     /// A seed, always while nobody else is live, otherwise now and then.
     fn seed(&mut self, chosen: &[Outgoing]) -> Option<Outgoing> {
-        let alone = self.peers.values().all(|peer| !peer.live);
+        let alone = self.live_count() <= 1;
         if !alone && !self.chance(SEED_CHANCE) {
             return None;
         }
@@ -132,22 +132,31 @@ impl Gossip {
         })
     }
 
-    fn syn_to(&mut self, id: NodeId) -> Option<Outgoing> {
-        let to = self.address_of(id)?.to_owned();
-        Some(Outgoing {
-            to,
-            to_node: Some(id),
-            message: Message::Syn(self.syn()),
-        })
+    fn syns_to(&mut self, ids: Vec<NodeId>) -> Vec<Outgoing> {
+        if ids.is_empty() {
+            return Vec::new();
+        }
+        // The same for all of them.
+        let syn = self.syn();
+        let outgoing = ids.into_iter().filter_map(|id| {
+            Some(Outgoing {
+                to: self.address_of(id)?.to_owned(),
+                to_node: Some(id),
+                message: Message::Syn(syn.clone()),
+            })
+        });
+        outgoing.collect()
     }
 
     fn syn(&mut self) -> Syn {
-        let (span, digests) = self.some_digests();
+        let buckets = Buckets::for_nodes(self.roster.len());
+        let sums = self.sums(buckets);
         Syn {
             header: self.header(),
-            span,
-            digests,
-            facts: self.facts.as_ref().map(|facts| facts.digest()),
+            view: sums.iter().fold(0, |whole, sums| whole ^ sums.view),
+            buckets: sums.iter().map(|sums| fold(sums.view)).collect(),
+            beats: self.beats(buckets, &sums, None),
+            facts: self.facts_state(),
         }
     }
 }

@@ -261,7 +261,7 @@ impl Cluster {
 
     fn send(&mut self, from: NodeId, sent: Vec<Outgoing>) {
         for outgoing in sent {
-            self.bytes_max = self.bytes_max.max(outgoing.message.estimated_bytes());
+            self.bytes_max = self.bytes_max.max(outgoing.message.encoded_len());
             let copies = 1 + u64::from(self.below(100) < self.doubled);
             for _ in 0..copies {
                 if self.below(100) < self.loss {
@@ -286,5 +286,7 @@ impl Cluster {
         while let Some(event) = node.poll_event() {
             self.events.push((id, event));
         }
+        let further = std::iter::from_fn(|| node.poll_outgoing()).collect();
+        self.send(id, further);
     }
 }

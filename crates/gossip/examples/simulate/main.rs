@@ -1,0 +1,29 @@
+//! Membership in virtual time: how fast facts spread, how soon a crash is noticed, who is accused wrongly, what it costs.
+//!
+//! ```sh
+//! cargo run --release -p dynamokv-gossip --example simulate -- --nodes 10,100,1000
+//! ```
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
+
+mod options;
+mod ours;
+mod plot;
+mod protocol;
+mod report;
+mod scenarios;
+mod world;
+
+fn main() {
+    let options = match options::Options::parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(problem) => {
+            eprintln!("{problem}\n{}", options::USAGE);
+            std::process::exit(2);
+        }
+    };
+    let report = report::run::<ours::Ours>(&options);
+    print!("{}", report.table());
+    if let Some(folder) = &options.plots {
+        plot::write_all(&report, folder).expect("the plots can be written");
+    }
+}

@@ -1,0 +1,68 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub const USAGE: &str = "\
+--nodes 10,100,1000     sizes of the clusters
+--only NAMES            of fact, join, leave, crash, partition, mass-restart, rolling-upgrade, calm, paused, slow
+--seed 1                where all randomness comes from
+--repeats 5             events of a kind in each cluster; the slowest is shown
+--watch-seconds 600     virtual time in which false accusations are counted
+--plots FOLDER          where to write an SVG for each curve";
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub nodes: Vec<usize>,
+    pub only: Option<Vec<String>>,
+    pub seed: u64,
+    pub repeats: usize,
+    pub watch: Duration,
+    pub plots: Option<PathBuf>,
+}
+
+impl Options {
+    pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut options = Options {
+            nodes: vec![10, 100, 1000],
+            only: None,
+            seed: 1,
+            repeats: 5,
+            watch: Duration::from_secs(600),
+            plots: None,
+        };
+        while let Some(name) = arguments.next() {
+            let value = arguments.next().ok_or(format!("{name} needs a value"))?;
+            match name.as_str() {
+                "--nodes" => {
+                    options.nodes = value.split(',').map(number).collect::<Result<_, _>>()?
+                }
+                "--only" => options.only = Some(value.split(',').map(str::to_owned).collect()),
+                "--seed" => options.seed = number(&value)?,
+                "--repeats" => options.repeats = number(&value)?,
+                "--watch-seconds" => options.watch = Duration::from_secs(number(&value)?),
+                "--plots" => options.plots = Some(value.into()),
+                _ => return Err(format!("{name} is not known")),
+            }
+        }
+        if options
+            .nodes
+            .iter()
+            .any(|nodes| *nodes <= options.repeats + 3)
+        {
+            return Err("--nodes: more than --repeats and three others".to_owned());
+        }
+        Ok(options)
+    }
+
+    pub fn wants(&self, scenario: &str) -> bool {
+        self.only
+            .as_ref()
+            .is_none_or(|only| only.iter().any(|name| name == scenario))
+    }
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.parse()
+        .map_err(|_| format!("{text:?} is not a number that fits"))
+}

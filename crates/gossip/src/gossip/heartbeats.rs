@@ -1,0 +1,230 @@
+//! Heartbeats: sent in a stretch of three bytes a node, taken where both sides know the same nodes.
+
+use std::time::Duration;
+
+use dynamokv_ring::NodeId;
+
+use super::Gossip;
+use crate::moment::Moment;
+use crate::roster::{BucketSums, Buckets};
+use crate::{Beat, Beats, BucketRoster, Header, NodeState};
+
+impl Gossip {
+    /// The sums of the view, this node's latest state included. O(nodes).
+    pub(super) fn sums(&mut self, buckets: Buckets) -> Vec<BucketSums> {
+        let now = self.moment();
+        let NodeState {
+            id,
+            generation,
+            version,
+            ..
+        } = self.local;
+        if let Some(row) = self.roster.get_mut(id)
+            && row.know(generation, version)
+        {
+            self.own_learned = now;
+        }
+        self.roster.sums(buckets, self.left.keys().copied())
+    }
+
+    /// What a message says of everybody's heartbeats: of as many buckets as fit, beginning anywhere. Of two views with
+    /// the sums `ours` and `theirs` only the buckets that agree.
+    pub(super) fn beats(
+        &mut self,
+        buckets: Buckets,
+        ours: &[BucketSums],
+        theirs: Option<&Beats>,
+    ) -> Beats {
+        let room = self.config.max_message_bytes / 2 / BEAT_BYTES;
+        let now = self.moment();
+        let unit = age_unit(self.config.interval);
+        let windows = self.roster.len().div_ceil(room.max(1)).max(1);
+        let first = if windows == 1 {
+            0
+        } else {
+            self.random_below(buckets.count())
+        };
+        let mut beats = Beats {
+            buckets: u32::try_from(buckets.count()).unwrap_or(u32::MAX),
+            first: u32::try_from(first).unwrap_or(u32::MAX),
+            ..Beats::default()
+        };
+        for (bucket, sums) in ours.iter().enumerate().skip(first) {
+            let rows = self.roster.slice(self.roster.range(buckets.span(bucket)));
+            if beats.beats.len() + rows.len() > room {
+                break;
+            }
+            let sum = fold(sums.roster);
+            let agreed = theirs.is_none_or(|theirs| theirs.sum_of(bucket) == Some(sum));
+            let rows = if agreed { rows } else { &[] };
+            let nodes = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+            beats.rosters.push(BucketRoster { sum, nodes });
+            beats.beats.extend(rows.iter().map(|row| Beat {
+                number: row.pulse.heartbeat as u16,
+                age: age_in(row.pulse.age(now), unit),
+            }));
+        }
+        beats
+    }
+
+    /// Takes the heartbeats that are news. O(nodes).
+    pub(super) fn take_beats(&mut self, header: &Header, beats: &Beats) {
+        let Some(buckets) = Buckets::of_count(beats.buckets as usize) else {
+            return;
+        };
+        let now = self.moment();
+        self.heard_at = now;
+        let sums = self.sums(buckets);
+        let mut rest = beats.beats.as_slice();
+        let mut awake = Vec::new();
+        for (bucket, roster) in (beats.first as usize..).zip(&beats.rosters) {
+            let Some((these, others)) = rest.split_at_checked(roster.nodes as usize) else {
+                break;
+            };
+            rest = others;
+            let range = self.roster.range(buckets.span(bucket));
+            let same = sums
+                .get(bucket)
+                .is_some_and(|sums| fold(sums.roster) == roster.sum);
+            if same && range.len() == these.len() {
+                self.take_bucket(range, these, age_unit(header.interval), now, &mut awake);
+            }
+        }
+        for id in awake {
+            self.judge(id);
+        }
+    }
+
+    /// Heartbeats of one bucket; `awake` are those on whom the verdict may change.
+    fn take_bucket(
+        &mut self,
+        range: std::ops::Range<usize>,
+        beats: &[Beat],
+        unit: Duration,
+        now: Moment,
+        awake: &mut Vec<NodeId>,
+    ) {
+        let window = self.lag_window();
+        let stale = self.config.interval * STALE;
+        let mut ahead = false;
+        let rows = self.roster.slice_mut(range).iter_mut();
+        for (row, beat) in rows
+            .zip(beats)
+            .filter(|(_, beat)| beat.age != Beat::TOO_OLD)
+        {
+            let pulse = &mut row.pulse;
+            let advance = beat.number.wrapping_sub(pulse.heartbeat as u16);
+            // Serial numbers: what is more than half of all numbers ahead is behind, unless this node knows nothing.
+            let newer = (1..=i16::MAX as u16).contains(&advance);
+            if !newer && (advance == 0 || pulse.age(now) < stale) {
+                continue;
+            }
+            if row.id == self.local.id {
+                ahead = true;
+                continue;
+            }
+            let heartbeat = pulse.heartbeat.saturating_add(advance.into());
+            let made = now.minus(unit * u32::from(beat.age));
+            if let Some(age) = pulse.beat(now, heartbeat, made, &self.usual_lag) {
+                self.usual_lag.learn_usual(age, window);
+            }
+            if !pulse.live || self.probing.suspects(row.id) {
+                awake.push(row.id);
+            }
+        }
+        if ahead {
+            // A double at another address would have been refused: this is an earlier life under one generation.
+            self.report_generation(self.local.generation);
+        }
+    }
+
+    /// A heartbeat that came by itself. Whether it was news.
+    pub(super) fn take_beat(
+        &mut self,
+        id: NodeId,
+        generation: u64,
+        heartbeat: u64,
+        age: u8,
+        unit: Duration,
+    ) -> bool {
+        let (now, window) = (self.moment(), self.lag_window());
+        let Some(row) = self
+            .roster
+            .get_mut(id)
+            .filter(|row| row.generation() == generation)
+        else {
+            return false;
+        };
+        if heartbeat <= row.pulse.heartbeat || age == Beat::TOO_OLD {
+            return false;
+        }
+        let made = now.minus(unit * u32::from(age));
+        if let Some(age) = row.pulse.beat(now, heartbeat, made, &self.usual_lag) {
+            self.usual_lag.learn_usual(age, window);
+        }
+        true
+    }
+
+    /// This node's heartbeat for a new round.
+    pub(super) fn beat(&mut self) {
+        let now = self.moment();
+        if let Some(row) = self.roster.get_mut(self.local.id) {
+            let heartbeat = row.pulse.heartbeat + 1;
+            row.pulse.beat(now, heartbeat, now, &self.usual_lag);
+        }
+    }
+
+    /// How many rounds a node has made, as far as is known. O(log nodes).
+    pub fn heartbeat(&self, id: NodeId) -> Option<u64> {
+        self.roster.get(id).map(|row| row.pulse.heartbeat)
+    }
+
+    /// The age of what is known of a node, for a message.
+    pub(super) fn age_of(&self, id: NodeId) -> u8 {
+        let unit = age_unit(self.config.interval);
+        let row = self.roster.get(id);
+        row.map_or(Beat::TOO_OLD, |row| {
+            age_in(row.pulse.age(self.moment()), unit)
+        })
+    }
+
+    fn lag_window(&self) -> u32 {
+        let nodes = u32::try_from(self.roster.len()).unwrap_or(u32::MAX);
+        nodes.saturating_mul(SAMPLES_A_NODE)
+    }
+}
+
+impl Beats {
+    fn sum_of(&self, bucket: usize) -> Option<u32> {
+        let index = bucket.checked_sub(self.first as usize)?;
+        self.rosters.get(index).map(|roster| roster.sum)
+    }
+}
+
+/// What ages are counted in.
+pub(super) fn age_unit(interval: Duration) -> Duration {
+    (interval / 8).min(UNIT_MAX)
+}
+
+/// When a heartbeat of that age was made.
+pub(super) fn made_at(now: Moment, age: u8, unit: Duration) -> Option<Moment> {
+    (age != Beat::TOO_OLD).then(|| now.minus(unit * u32::from(age)))
+}
+
+/// Rounded up, so that nothing grows younger on its way.
+fn age_in(age: Duration, unit: Duration) -> u8 {
+    let units = age.as_micros().div_ceil(unit.as_micros().max(1));
+    u8::try_from(units).unwrap_or(Beat::TOO_OLD)
+}
+
+/// A sum for the wire.
+pub(super) fn fold(sum: u64) -> u32 {
+    (sum >> 32) as u32 ^ sum as u32
+}
+
+const BEAT_BYTES: usize = 3;
+const UNIT_MAX: Duration = Duration::from_secs(3600);
+/// Intervals without a heartbeat after which any other number is taken for a newer one.
+const STALE: u32 = 8192;
+/// How many samples of each node the usual lag remembers.
+const SAMPLES_A_NODE: u32 = 32;
