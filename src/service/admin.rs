@@ -281,7 +281,7 @@ fn describe(state: &NodeState, gossip: &Gossip, view: &View) -> pb::Member {
         status: pb::NodeStatus::from(status).into(),
         live: gossip.is_live(state.id),
         generation: state.generation,
-        heartbeat: state.heartbeat,
+        heartbeat: gossip.heartbeat(state.id).unwrap_or_default(),
         in_ring: view.current.contains(state.id),
         in_next_ring: view
             .next

@@ -1,6 +1,7 @@
 //! The tokio shell around the machine.
 
 mod handle;
+mod metrics;
 mod rounds;
 mod transport;
 
@@ -11,6 +12,7 @@ use tokio::task::JoinHandle;
 use crate::Gossip;
 
 pub use handle::GossipHandle;
+pub use metrics::Metrics;
 pub use transport::{GossipTransport, TransportError};
 
 /// Starts gossiping on the current tokio runtime. The task ends after [`GossipHandle::stop`].

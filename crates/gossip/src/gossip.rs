@@ -11,6 +11,7 @@ mod removal;
 mod rounds;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use dynamokv_ring::NodeId;
@@ -23,7 +24,7 @@ use crate::node::too_long;
 use crate::roster::{Roster, Row};
 use crate::{
     ClusterFacts, Config, Error, Event, KEY_STOPPING, LocalNode, NodeState, Profile, Refusal,
-    Result, Status,
+    Result, Seen, Snapshot, Status,
 };
 
 use agreement::Beginning;
@@ -53,6 +54,7 @@ pub struct Gossip {
     /// When heartbeats came last, from anybody.
     heard_at: Moment,
     probing: Probing,
+    told: Told,
     /// Who left, and until when that is remembered.
     left: BTreeMap<NodeId, Instant>,
     facts: Option<ClusterFacts>,
@@ -73,9 +75,16 @@ pub struct Gossip {
 
 #[derive(Debug)]
 struct Peer {
-    state: NodeState,
+    state: Arc<NodeState>,
     /// When the latest of it was learned.
     learned: Moment,
+}
+
+/// Who knows this node's state up to a version.
+#[derive(Debug, Default)]
+struct Told {
+    version: u64,
+    peers: BTreeSet<NodeId>,
 }
 
 impl Gossip {
@@ -111,6 +120,7 @@ impl Gossip {
             own_learned: began,
             heard_at: began,
             probing: Probing::default(),
+            told: Told::default(),
             began: now,
             facts_begun: None,
             process: rng.next_u64(),
@@ -140,6 +150,10 @@ impl Gossip {
         self.probing.poll_outgoing()
     }
 
+    pub(crate) fn has_outgoing(&self) -> bool {
+        self.probing.has_outgoing()
+    }
+
     /// The settings.
     pub fn config(&self) -> &Config {
         &self.config
@@ -162,9 +176,9 @@ impl Gossip {
             self.peers.range(self.local.id..),
         );
         before
-            .map(|(_, peer)| &peer.state)
+            .map(|(_, peer)| peer.state.as_ref())
             .chain(std::iter::once(&self.local))
-            .chain(after.map(|(_, peer)| &peer.state))
+            .chain(after.map(|(_, peer)| peer.state.as_ref()))
     }
 
     /// The state of a node. O(log nodes).
@@ -172,7 +186,41 @@ impl Gossip {
         if id == self.local.id {
             return Some(&self.local);
         }
-        self.peers.get(&id).map(|peer| &peer.state)
+        self.peers.get(&id).map(|peer| peer.state.as_ref())
+    }
+
+    /// The view as it is now, to be kept. O(nodes), without copying their states.
+    pub fn snapshot(&self) -> Snapshot {
+        let own = (self.local.id, Arc::new(self.local.clone()));
+        let others = self
+            .peers
+            .iter()
+            .map(|(id, peer)| (*id, Arc::clone(&peer.state)));
+        let seen = |(id, state): (NodeId, Arc<NodeState>)| {
+            let status = self.status_of(id).unwrap_or(state.profile.status);
+            (
+                id,
+                Seen {
+                    live: self.is_live(id),
+                    status,
+                    state,
+                },
+            )
+        };
+        Snapshot {
+            members: others.chain([own]).map(seen).collect(),
+            left: self.left.keys().copied().collect(),
+            facts: self.facts.as_ref().map(ClusterFacts::digest),
+        }
+    }
+
+    /// How many peers are known to know the latest that this node said.
+    pub fn told(&self) -> usize {
+        if self.told.version == self.local.version {
+            self.told.peers.len()
+        } else {
+            0
+        }
     }
 
     /// The nodes that left and are still remembered, by id.
@@ -259,6 +307,14 @@ impl Gossip {
     pub fn refused(&mut self, address: &str, refusal: Refusal) {
         if refusal == Refusal::MemberLeft {
             self.expel();
+            // After a leave of its own this is how it hears that others know.
+            let knows = self
+                .peers
+                .values()
+                .find(|peer| peer.state.profile.address == address);
+            if let Some(id) = knows.map(|peer| peer.state.id) {
+                self.has_heard(id);
+            }
         }
         self.push(Event::Refused {
             address: address.to_owned(),

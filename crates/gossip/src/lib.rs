@@ -17,13 +17,14 @@ mod moment;
 mod node;
 mod proposal;
 mod roster;
+mod snapshot;
 mod stage;
 mod status;
 mod wire;
 
 pub use change::{ChangeProgress, ChangeView};
 pub use config::Config;
-pub use driver::{GossipHandle, GossipTransport, TransportError, run, spawn};
+pub use driver::{GossipHandle, GossipTransport, Metrics, TransportError, run, spawn};
 pub use error::{Error, Refusal};
 pub use event::Event;
 pub use facts::{Change, ChangeId, ClusterFacts, FactsDigest, Target};
@@ -38,6 +39,7 @@ pub use node::{
     VALUE_BYTES_MAX, Versioned,
 };
 pub use proposal::{Candidate, propose};
+pub use snapshot::{Seen, Snapshot};
 pub use stage::{Reads, Stage, StageMark, Writes};
 pub use status::Status;
 

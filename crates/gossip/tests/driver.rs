@@ -22,6 +22,8 @@ struct Network {
     nodes: Arc<Mutex<BTreeMap<String, GossipHandle>>>,
     panics: Arc<Mutex<bool>>,
     exchanges: Arc<Mutex<u64>>,
+    /// Of three messages, two arrive.
+    lossy: Arc<Mutex<bool>>,
 }
 
 impl GossipTransport for Network {
@@ -30,11 +32,18 @@ impl GossipTransport for Network {
         to_address: &str,
         message: Message,
     ) -> Result<Option<Message>, TransportError> {
-        *self.exchanges.lock() += 1;
+        let number = {
+            let mut exchanges = self.exchanges.lock();
+            *exchanges += 1;
+            *exchanges
+        };
         // Some are nearer than others.
         let distance = to_address.bytes().map(u64::from).sum::<u64>() % 7;
         sleep(Duration::from_millis(1 + distance)).await;
         assert!(!*self.panics.lock(), "a bug in the transport");
+        if *self.lossy.lock() && number % 3 == 0 {
+            return Ok(None);
+        }
         let to = self.nodes.lock().get(to_address).cloned();
         let to = to.ok_or_else(|| TransportError::Unreachable {
             reason: "connection refused".to_owned(),
@@ -196,4 +205,63 @@ async fn a_refused_node_is_told_why() {
         Ok(refused)
     );
     assert_eq!(live(&first), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_goodbye_is_known_before_it_ends_even_if_messages_are_lost() {
+    let network = Network::default();
+    let nodes = network.start_all(5);
+    until(20 * SECOND, || {
+        nodes.iter().all(|(node, _)| live(node) == 5)
+    })
+    .await;
+    *network.lossy.lock() = true;
+    nodes[4].0.stop().await;
+    for (node, _) in &nodes[..4] {
+        assert!(!node.with(|gossip| gossip.is_live(NodeId(5))));
+    }
+    assert_eq!(nodes[4].0.with(|gossip| gossip.told()), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_goodbye_to_nobody_ends_too() {
+    let network = Network::default();
+    let nodes = network.start_all(2);
+    until(20 * SECOND, || {
+        nodes.iter().all(|(node, _)| live(node) == 2)
+    })
+    .await;
+    network.nodes.lock().clear();
+    let stopping = Instant::now();
+    nodes[1].0.stop().await;
+    assert!(stopping.elapsed() <= 2 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshots_follow_the_view_and_metrics_count_what_it_took() {
+    let network = Network::default();
+    let nodes = network.start_all(4);
+    let mut view = nodes[0].0.snapshots();
+    let whole = view.wait_for(|view| view.members.values().filter(|seen| seen.live).count() == 4);
+    let whole = timeout(20 * SECOND, whole).await.unwrap().unwrap().clone();
+    assert!(whole.left.is_empty());
+
+    network.nodes.lock().remove(&address(4));
+    nodes[3].1.abort();
+    let down = view.wait_for(|view| !view.members[&NodeId(4)].live);
+    timeout(30 * SECOND, down).await.unwrap().unwrap();
+    assert!(whole.members[&NodeId(4)].live, "a snapshot stays as it was");
+
+    let metrics = nodes[0].0.metrics();
+    assert!(metrics.rounds > 3);
+    assert!(metrics.messages_sent > metrics.rounds);
+    assert!(metrics.bytes_sent > 50 * metrics.messages_sent);
+    assert!(metrics.bytes_received > 50 * metrics.messages_received);
+    assert_eq!((metrics.ups, metrics.downs), (3, 1));
+    assert!(
+        metrics.exchanges_failed > 0,
+        "connections to node 4 were refused"
+    );
+    assert_eq!(metrics.phi.len(), 3);
+    assert!(metrics.phi.values().all(|phi| *phi >= 0.0));
 }

@@ -440,3 +440,61 @@ fn of_two_memories_of_a_node_that_left_the_shorter_one_counts() {
     node.tick(now + 11 * SECOND);
     assert_eq!(node.left().count(), 0);
 }
+
+#[test]
+fn facts_that_do_not_fit_a_message_come_in_parts() {
+    let now = Instant::now();
+    let mut small = support::config();
+    small.max_message_bytes = 32 * 1024;
+    let start = |id: u64, seeds: Vec<String>| {
+        Gossip::new(small.clone(), local(id, 1), seeds, id, now).unwrap()
+    };
+    let mut knows = start(1, vec![]);
+    let mut facts = ClusterFacts::found(5, "test", 8, 3, Member::new(NodeId(1))).unwrap();
+    facts.current.members = (1..=9_000).map(|id| Member::new(NodeId(id))).collect();
+    knows.set_facts(facts.clone()).unwrap();
+    let mut waits = start(9_999, vec![address(1)]);
+    for exchanges in 1..20 {
+        let mut next = Some(syn_of(&mut waits, address(1), now));
+        let mut to_first = true;
+        while let Some(message) = next.take() {
+            assert!(message.encoded_len() <= small.max_message_bytes);
+            let to = if to_first { &mut knows } else { &mut waits };
+            next = to.handle(now, message).unwrap();
+            to_first = !to_first;
+        }
+        if waits.facts() == Some(&facts) {
+            assert!(exchanges >= 3, "90 KB in {exchanges} messages of 32 KiB");
+            return;
+        }
+    }
+    panic!("never whole");
+}
+
+#[test]
+fn a_node_that_writes_all_the_time_starves_nobody() {
+    let now = Instant::now();
+    let mut small = support::config();
+    small.max_message_bytes = 32 * 1024;
+    let mut relay = Gossip::new(small, local(1, 1), vec![], 1, now).unwrap();
+    let mut loud = machine(2, &[1], now);
+    let mut quiet = machine(3, &[1], now);
+    let mut reader = machine(4, &[1], now);
+    for node in [&mut loud, &mut quiet, &mut reader] {
+        exchange(node, &mut relay, now);
+    }
+    let mut now = now;
+    quiet.set_kv("news", "small").unwrap();
+    exchange(&mut quiet, &mut relay, now);
+    for round in 0..3 {
+        now += SECOND;
+        // More than a message holds, each time.
+        for key in 0..6 {
+            loud.set_kv(format!("key{key}"), round.to_string().repeat(8_000))
+                .unwrap();
+        }
+        (0..4).for_each(|_| drop(exchange(&mut loud, &mut relay, now)));
+        exchange(&mut reader, &mut relay, now);
+    }
+    assert_eq!(reader.kv(NodeId(3), "news"), Some("small"));
+}

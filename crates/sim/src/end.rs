@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use dynamokv::gossip::Snapshot;
 use dynamokv::ring::NodeId;
 use dynamokv::storage::State;
 
@@ -19,6 +20,8 @@ pub struct NodeEnd {
     pub operations: usize,
     /// Records that it could not read.
     pub damaged: u64,
+    /// Its view of the members.
+    pub seen: Snapshot,
 }
 
 /// The most that was seen of something during a run, against its bound.

@@ -5,12 +5,14 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use dynamokv::gossip::Snapshot;
+use dynamokv::ring::NodeId;
 use dynamokv::storage::{ObjectKey, State};
 use parking_lot::Mutex;
 
 use crate::history::{History, Key, WriteId};
 use crate::invariants::acknowledged_copies_stay_durable::{Disks, at_acknowledgement, ever_after};
-use crate::invariants::{Ledger, Violation};
+use crate::invariants::{Farewells, Ledger, Violation};
 use crate::network::Place;
 use crate::plan::Plan;
 use crate::trace::Trace;
@@ -22,6 +24,7 @@ pub struct Record {
     trace: Mutex<Trace>,
     history: Mutex<History>,
     ledger: Mutex<Ledger>,
+    farewells: Mutex<Farewells>,
     broken: Mutex<Option<Violation>>,
     counts: Mutex<BTreeMap<String, u64>>,
     disks: OnceLock<LookAtDisks>,
@@ -43,6 +46,7 @@ impl Record {
             trace: Mutex::new(Trace::new(keep_trace)),
             history: Mutex::default(),
             ledger: Mutex::default(),
+            farewells: Mutex::default(),
             broken: Mutex::default(),
             counts: Mutex::default(),
             disks: OnceLock::new(),
@@ -86,6 +90,11 @@ impl Record {
         for (dot, value) in state.values() {
             self.keep(ledger.see(key, *dot, value));
         }
+    }
+
+    /// Checks that nobody rises again in a node's view.
+    pub fn see_view(&self, observer: NodeId, seen: &Snapshot) {
+        self.keep(self.farewells.lock().see(observer, seen));
     }
 
     /// Says how the disks are looked at; the first one counts.

@@ -110,6 +110,7 @@ pub fn end_state<T: Transport>(record: &Record, nodes: &[(usize, &Parts<T>)]) ->
             hints: parts.hints().unwrap_or(u64::MAX),
             operations: parts.operations(),
             damaged,
+            seen: parts.gossip().with(|gossip| gossip.snapshot()),
         };
         end.nodes.insert(parts.id(), node);
     }

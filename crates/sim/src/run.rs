@@ -218,6 +218,7 @@ pub(crate) fn measure<T: Transport>(record: &Record, parts: &Parts<T>) {
     let counters = parts.store().counters();
     record.count_max(SIBLINGS, counters.siblings_max);
     record.count_max(CONTEXT, counters.context_entries_max);
+    record.see_view(parts.id(), &parts.gossip().with(|gossip| gossip.snapshot()));
 }
 
 pub(crate) fn high_water(record: &Record) -> Vec<HighWater> {

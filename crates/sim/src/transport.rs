@@ -151,16 +151,12 @@ impl GossipTransport for Wires {
         to_address: &str,
         message: Message,
     ) -> Result<Option<Message>, TransportError> {
-        let what = match &message {
-            Message::Syn(_) => "gossip syn",
-            Message::SynAck(_) => "gossip syn-ack",
-            Message::Ack(_) => "gossip ack",
-        };
+        let what = format!("gossip {}", message.kind());
         let serve = move |service: Arc<Service<Wires>>| {
             let message = message.clone();
             async move { service.push_gossip(message).await }
         };
-        match self.ask_at(to_address, what.to_owned(), true, serve).await {
+        match self.ask_at(to_address, what, true, serve).await {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(error)) => Err(TransportError::Refused(error.refusal())),
             Err(failure) => Err(TransportError::Unreachable {

@@ -5,7 +5,8 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::timeout;
 
-use crate::{Event, Gossip, Message, Result};
+use super::metrics::{Counters, Metrics, count_message};
+use crate::{Event, Gossip, Message, Result, Snapshot};
 
 /// A running [`Gossip`], shared: cheap to clone, safe to call from anywhere. No call blocks for longer than one pass
 /// over the nodes.
@@ -22,6 +23,12 @@ struct Shared {
     stopped: watch::Sender<bool>,
     events: broadcast::Sender<Event>,
     version: watch::Sender<u64>,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    /// The view changed since the last snapshot.
+    changed: Notify,
+    /// There is something to send besides rounds and answers.
+    outgoing: Notify,
+    counters: Counters,
 }
 
 impl GossipHandle {
@@ -35,6 +42,10 @@ impl GossipHandle {
                 stopped: watch::Sender::new(false),
                 events: broadcast::Sender::new(EVENTS_BUFFERED),
                 version: watch::Sender::new(0),
+                snapshots: watch::Sender::default(),
+                changed: Notify::new(),
+                outgoing: Notify::new(),
+                counters: Counters::default(),
             }),
         }
     }
@@ -49,11 +60,16 @@ impl GossipHandle {
         while let Some(event) = gossip.poll_event() {
             happened = true;
             tracing::debug!(?event, "gossip");
+            self.shared.counters.count(&event);
             // Nobody needs to listen.
             let _ = self.shared.events.send(event);
         }
         if happened {
             self.shared.version.send_modify(|version| *version += 1);
+            self.shared.changed.notify_one();
+        }
+        if gossip.has_outgoing() {
+            self.shared.outgoing.notify_one();
         }
         result
     }
@@ -64,9 +80,17 @@ impl GossipHandle {
     /// As [`Gossip::handle`]: give the peer the [`refusal`](crate::Error::refusal).
     pub fn receive(&self, message: Message) -> Result<Option<Message>> {
         let now = now();
+        let counters = &self.shared.counters;
+        count_message(
+            &counters.messages_received,
+            &counters.bytes_received,
+            message.encoded_len(),
+        );
         let answer = self.with(|gossip| gossip.handle(now, message));
-        if let Err(error) = &answer {
-            tracing::warn!(%error, "refused a gossip message");
+        match &answer {
+            Ok(Some(answer)) => self.count_sent(answer),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "refused a gossip message"),
         }
         answer
     }
@@ -87,7 +111,27 @@ impl GossipHandle {
         self.shared.version.subscribe()
     }
 
-    /// Tells the others that this process is about to end, and ends the loop. Takes at most two seconds.
+    /// The view, and every later one: while several things happen at once, only what they lead to. Published by the
+    /// running loop.
+    pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        let receiver = self.shared.snapshots.subscribe();
+        self.publish();
+        receiver
+    }
+
+    /// What was done so far, and every node's phi. O(nodes).
+    pub fn metrics(&self) -> Metrics {
+        let now = now();
+        let (phi, sickness) = self.with(|gossip| {
+            let phi = |id| Some((id, gossip.phi(id, now)?));
+            let ids = gossip.members().map(|state| state.id);
+            (ids.filter_map(phi).collect(), gossip.sickness())
+        });
+        self.shared.counters.read(phi, sickness)
+    }
+
+    /// Tells the others that this process is about to end, and ends the loop: as soon as all live peers, or
+    /// [`kick_fanout`](crate::Config::kick_fanout) of them, have shown that they know. Takes at most two seconds.
     pub async fn stop(&self) {
         let mut stopped = self.shared.stopped.subscribe();
         self.shared.stop.send_replace(true);
@@ -105,6 +149,35 @@ impl GossipHandle {
 
     pub(super) async fn kicked(&self) {
         self.shared.kick.notified().await;
+    }
+
+    pub(super) async fn changed(&self) {
+        self.shared.changed.notified().await;
+    }
+
+    pub(super) async fn outgoing(&self) {
+        self.shared.outgoing.notified().await;
+    }
+
+    /// A snapshot for those who watch, if any do.
+    pub(super) fn publish(&self) {
+        if self.shared.snapshots.receiver_count() > 0 {
+            let snapshot = Arc::new(self.with(|gossip| gossip.snapshot()));
+            self.shared.snapshots.send_replace(snapshot);
+        }
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    pub(super) fn count_sent(&self, message: &Message) {
+        let counters = &self.shared.counters;
+        count_message(
+            &counters.messages_sent,
+            &counters.bytes_sent,
+            message.encoded_len(),
+        );
     }
 
     pub(super) fn next_interval(&self) -> Duration {

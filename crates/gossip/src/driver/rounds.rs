@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use dynamokv_ring::NodeId;
@@ -45,15 +46,21 @@ impl<T: GossipTransport> Rounds<T> {
                 }
                 () = sleep_until(next_round) => {
                     next_round = Instant::now() + self.handle.next_interval();
+                    self.handle.counters().rounds.fetch_add(1, Relaxed);
                     self.begin(Gossip::tick);
                 }
                 () = self.handle.kicked() => {
                     let busy = self.begin(Gossip::spread);
                     self.passed_over.extend(busy);
                 }
+                () = self.handle.outgoing() => {
+                    self.begin(|_, _| Vec::new());
+                }
+                () = self.handle.changed() => self.handle.publish(),
             }
         }
         self.say_goodbye().await;
+        self.handle.publish();
         self.handle.set_stopped();
     }
 
@@ -64,14 +71,17 @@ impl<T: GossipTransport> Rounds<T> {
     ) -> Vec<NodeId> {
         let now = now();
         let mut passed_over = Vec::new();
-        let chosen = self.handle.with(|gossip| choose(gossip, now));
-        let further = self
-            .handle
-            .with(|gossip| std::iter::from_fn(|| gossip.poll_outgoing()).collect::<Vec<_>>());
-        for outgoing in chosen.into_iter().chain(further) {
+        let outgoing = self.handle.with(|gossip| {
+            let mut outgoing = choose(gossip, now);
+            outgoing.extend(std::iter::from_fn(|| gossip.poll_outgoing()));
+            outgoing
+        });
+        for outgoing in outgoing {
             let to = outgoing.to.clone();
             let to_node = outgoing.to_node;
-            if self.busy.values().any(|(busy, _)| *busy == to) {
+            // Questions about life and death do not wait for an exchange that hangs.
+            let waits = matches!(outgoing.message, Message::Syn(_));
+            if waits && self.busy.values().any(|(busy, _)| *busy == to) {
                 passed_over.extend(to_node);
                 continue;
             }
@@ -92,6 +102,7 @@ impl<T: GossipTransport> Rounds<T> {
         };
         if let Err(panicked) = ended {
             tracing::error!(to, %panicked, "the gossip transport panicked");
+            self.handle.counters().panics.fetch_add(1, Relaxed);
             failed(&self.handle, to_node);
         }
         if let Some(node) = to_node.filter(|node| self.passed_over.remove(node)) {
@@ -104,12 +115,27 @@ impl<T: GossipTransport> Rounds<T> {
         self.handle.with(Gossip::announce_stop);
         let deadline = Instant::now() + GOODBYE_MAX;
         // What runs already may have read the state before the goodbye.
+        self.finish_exchanges(deadline).await;
+        let mut wanted = usize::MAX;
+        while Instant::now() < deadline && self.handle.with(|gossip| gossip.told()) < wanted {
+            self.begin(Gossip::spread);
+            self.finish_exchanges(deadline).await;
+            wanted = self.handle.with(|gossip| {
+                let peers = gossip.live_count() - 1;
+                peers.min(gossip.config().kick_fanout)
+            });
+            if self.handle.with(|gossip| gossip.told()) < wanted {
+                // Answers of a transport that does not wait for them.
+                sleep_until(deadline.min(Instant::now() + GOODBYE_EVERY)).await;
+            }
+        }
+        self.exchanges.shutdown().await;
+    }
+
+    async fn finish_exchanges(&mut self, deadline: Instant) {
         while let Ok(Some(ended)) = timeout_at(deadline, self.exchanges.join_next_with_id()).await {
             self.ended(ended.map(|(id, ())| id));
         }
-        self.begin(Gossip::spread);
-        while let Ok(Some(_)) = timeout_at(deadline, self.exchanges.join_next()).await {}
-        self.exchanges.shutdown().await;
     }
 }
 
@@ -119,12 +145,13 @@ async fn exchange<T: GossipTransport>(handle: GossipHandle, transport: Arc<T>, o
         to_node,
         message,
     } = outgoing;
-    let Some(answer) = send(&handle, &*transport, &to, to_node, message).await else {
-        return;
-    };
-    // `receive` tells of an error by itself.
-    if let Ok(Some(ack)) = handle.receive(answer) {
-        send(&handle, &*transport, &to, to_node, ack).await;
+    // Each answer may call for one more message; three are the most that an exchange has.
+    let mut message = Some(message);
+    while let Some(sent) = message.take() {
+        if let Some(answer) = send(&handle, &*transport, &to, to_node, sent).await {
+            // `receive` tells of an error by itself.
+            message = handle.receive(answer).ok().flatten();
+        }
     }
 }
 
@@ -135,7 +162,12 @@ async fn send<T: GossipTransport>(
     to_node: Option<NodeId>,
     message: Message,
 ) -> Option<Message> {
-    match timeout(EXCHANGE_MAX, transport.exchange(to, message)).await {
+    handle.count_sent(&message);
+    let sent = timeout(EXCHANGE_MAX, transport.exchange(to, message)).await;
+    if !matches!(sent, Ok(Ok(_))) {
+        handle.counters().exchanges_failed.fetch_add(1, Relaxed);
+    }
+    match sent {
         Ok(Ok(answer)) => answer,
         Ok(Err(TransportError::Refused(refusal))) => {
             handle.with(|gossip| gossip.refused(to, refusal));
@@ -163,3 +195,4 @@ fn failed(handle: &GossipHandle, to_node: Option<NodeId>) {
 
 const EXCHANGE_MAX: Duration = Duration::from_secs(5);
 const GOODBYE_MAX: Duration = Duration::from_secs(1);
+const GOODBYE_EVERY: Duration = Duration::from_millis(50);

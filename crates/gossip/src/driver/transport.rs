@@ -6,7 +6,9 @@ use crate::{Message, Refusal};
 pub trait GossipTransport: Send + Sync + 'static {
     /// Delivers a message and returns what the peer's [`handle`](crate::Gossip::handle) answered.
     ///
-    /// It need not bound its time: the driver does. It may lose, double or reorder messages.
+    /// A transport of datagrams sends the message and returns nothing at once; what arrives goes to
+    /// [`receive`](crate::GossipHandle::receive), and its answer back to where it came from. It need not bound its time: the
+    /// driver does. It may lose, double or reorder messages.
     fn exchange(
         &self,
         to_address: &str,

@@ -106,7 +106,7 @@ impl Gossip {
 
     /// Refuses a second node under an id that is certainly in use.
     fn admits_address(&mut self, header: &Header) -> Result<bool> {
-        let Some(known) = self.peers.get(&header.from).map(|peer| &peer.state) else {
+        let Some(known) = self.peers.get(&header.from).map(|peer| peer.state.as_ref()) else {
             return Ok(true);
         };
         if known.profile.address == header.address {
@@ -137,6 +137,7 @@ impl Gossip {
         let room = self.config.max_message_bytes / DIGESTS_SHARE;
         let (spans, mut digests) =
             if sums.iter().fold(0, |whole, sums| whole ^ sums.view) == syn.view {
+                self.has_heard(syn.header.from);
                 Default::default()
             } else {
                 self.differing(buckets, &sums, &syn.buckets, room)
@@ -177,6 +178,10 @@ impl Gossip {
         self.was_answered();
         self.take_part(header.from, part)?;
         self.take_beats(&header, &beats);
+        let own = digests.iter().find(|digest| digest.id == self.local.id);
+        if spans.is_empty() || own.is_some_and(|own| own.version >= self.local.version) {
+            self.has_heard(header.from);
+        }
         let room = self.config.max_message_bytes;
         let theirs: BTreeMap<NodeId, Digest> =
             digests.iter().map(|digest| (digest.id, *digest)).collect();
@@ -220,6 +225,15 @@ impl Gossip {
             wanted: Vec::new(),
             part: None,
         }))
+    }
+
+    /// The peer knows this node's latest state.
+    pub(super) fn has_heard(&mut self, peer: NodeId) {
+        if self.told.version != self.local.version {
+            self.told.version = self.local.version;
+            self.told.peers.clear();
+        }
+        self.told.peers.insert(peer);
     }
 
     /// A message came from the node itself: the surest sign of life.

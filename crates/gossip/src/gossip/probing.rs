@@ -42,6 +42,10 @@ impl Probing {
         self.outgoing.pop_front()
     }
 
+    pub(super) fn has_outgoing(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
     pub(super) fn suspects(&self, id: NodeId) -> bool {
         self.suspects.contains_key(&id)
     }

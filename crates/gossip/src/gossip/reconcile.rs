@@ -308,7 +308,7 @@ impl Gossip {
         let Some(peer) = self.peers.get_mut(&id) else {
             return;
         };
-        let state = &mut peer.state;
+        let state = Arc::make_mut(&mut peer.state);
         if since > state.version {
             return;
         }
@@ -357,7 +357,13 @@ impl Gossip {
         self.roster
             .put(Row::new(id, generation, state.version, pulse));
         let learned = self.moment();
-        self.peers.insert(id, Peer { state, learned });
+        self.peers.insert(
+            id,
+            Peer {
+                state: Arc::new(state),
+                learned,
+            },
+        );
         self.push(if before.is_some() {
             Event::Restarted { id, generation }
         } else {
@@ -374,7 +380,7 @@ impl Gossip {
 
     /// Whether the id is in use at another address; says so then.
     fn is_double(&mut self, id: NodeId, generation: u64, profile: &Profile) -> bool {
-        let Some(known) = self.peers.get(&id).map(|peer| &peer.state) else {
+        let Some(known) = self.peers.get(&id).map(|peer| peer.state.as_ref()) else {
             return false;
         };
         let elsewhere = known.profile.address != profile.address;

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use bytes::Bytes;
-use dynamokv_gossip::{Change, ClusterFacts, FactsDigest, Target};
+use dynamokv_gossip::{Change, ClusterFacts, Target};
 use dynamokv_ring::{Member, NodeId};
 use prost::Message;
 
@@ -55,24 +55,6 @@ impl TryFrom<pb::ClusterFacts> for ClusterFacts {
             current: required("facts.current", message.current)?.try_into()?,
             open: message.open.map(Change::try_from).transpose()?,
         })
-    }
-}
-
-impl From<FactsDigest> for pb::ClusterFactsDigest {
-    fn from(digest: FactsDigest) -> Self {
-        Self {
-            number: digest.number,
-            open: digest.open.map(|node| node.0),
-        }
-    }
-}
-
-impl From<pb::ClusterFactsDigest> for FactsDigest {
-    fn from(message: pb::ClusterFactsDigest) -> Self {
-        Self {
-            number: message.number,
-            open: message.open.map(NodeId),
-        }
     }
 }
 
@@ -141,6 +123,6 @@ impl TryFrom<pb::RingMember> for Member {
     }
 }
 
-pub(super) fn weight_from(weight: u32) -> Result<NonZeroU32> {
+fn weight_from(weight: u32) -> Result<NonZeroU32> {
     NonZeroU32::new(weight).ok_or_else(|| Error::field("weight", "0, but must be 1 at least"))
 }

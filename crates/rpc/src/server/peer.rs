@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use dynamokv_gossip::{Error as GossipError, Message};
 use tonic::{Request, Response, Status};
 
 use crate::convert::forwarded_outcome;
@@ -92,9 +93,22 @@ impl<S: PeerService> pb::dynamo_rpc_server::DynamoRpc for Handler<S> {
         request: Request<pb::PushGossipRequest>,
     ) -> Result<Response<pb::PushGossipResponse>, Status> {
         let message = required("message", request.into_inner().message)
-            .and_then(TryInto::try_into)
             .map_err(|error| status::of_message(&error))?;
-        let outcome = match self.service.push_gossip(message).await {
+        let answer = match Message::decode(&message.message) {
+            Ok(message) => self.service.push_gossip(message).await,
+            // The peer is told in the protocol's own terms.
+            Err(error @ (GossipError::NewerFormat { .. } | GossipError::OlderFormat { .. })) => {
+                Err(error)
+            }
+            Err(error) => {
+                let malformed = Error::Malformed {
+                    message: "GossipMessage",
+                    reason: error.to_string(),
+                };
+                return Err(status::of_message(&malformed));
+            }
+        };
+        let outcome = match answer {
             Ok(reply) => reply.map(|reply| push_gossip_response::Outcome::Reply(reply.into())),
             Err(error) => Some(push_gossip_response::Outcome::Refusal(
                 error.refusal().as_str().to_owned(),

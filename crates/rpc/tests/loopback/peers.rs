@@ -8,7 +8,7 @@ use dynamokv_coordinator::{
     ReplicaTransport,
 };
 use dynamokv_gossip::{
-    Ack, Error as GossipError, GossipTransport, Header, Message, TransportError,
+    Ack, Error as GossipError, FORMAT_VERSION, GossipTransport, Header, Message, TransportError,
 };
 use dynamokv_handoff::{Entry, HintRequest, Page, RangePurpose, RangeRequest, Stretch};
 use dynamokv_ring::{NodeId, PartitionId};
@@ -59,18 +59,21 @@ fn page() -> Page {
 
 fn gossip() -> Message {
     let header = Header {
-        format: 1,
+        format: FORMAT_VERSION,
         cluster_name: "demo".to_owned(),
         cluster_id: Some(1),
         from: NODE,
         generation: 1,
+        heartbeat: 7,
         address: "a:1".to_owned(),
         process: 2,
+        interval: Duration::from_secs(1),
     };
     Message::Ack(Ack {
         header,
         deltas: Vec::new(),
-        facts: None,
+        wanted: Vec::new(),
+        part: None,
     })
 }
 
@@ -419,6 +422,35 @@ async fn a_malformed_request_is_refused_with_the_field_named() {
     assert_eq!(
         (status.code(), status.message()),
         (Code::InvalidArgument, "message: missing")
+    );
+    let status = client
+        .push_gossip(pb::PushGossipRequest {
+            message: Some(pb::GossipMessage {
+                message: vec![9].into(),
+            }),
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(status.message().contains("header"), "{status:?}");
+    assert!(fake.take_asked().is_empty());
+}
+
+#[tokio::test]
+async fn gossip_of_a_later_format_is_refused_in_its_own_terms() {
+    let (fake, peers, server) = start(FakePeer::default()).await;
+    let Message::Ack(mut later) = gossip() else {
+        unreachable!()
+    };
+    later.header.format = FORMAT_VERSION + 1;
+    let refused = peers
+        .exchange(&server.address.to_string(), Message::Ack(later))
+        .await;
+    assert_eq!(
+        refused,
+        Err(TransportError::Refused(
+            dynamokv_gossip::Refusal::FormatTooNew
+        ))
     );
     assert!(fake.take_asked().is_empty());
 }

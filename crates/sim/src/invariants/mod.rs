@@ -12,6 +12,7 @@
 //! | `replicas_converge` | the owners of a key end with equal copies, and nobody else has one |
 //! | `nothing_is_left` | no hint, operation or task outlives the work |
 //! | `settles_in_time` | without faults the cluster comes to rest and answers |
+//! | `views_agree` | all know the same members; who left stays away, and nobody else is taken for left |
 //! | `bounded` | queues and memory stay within their limits |
 
 pub mod acknowledged_copies_stay_durable;
@@ -27,6 +28,7 @@ mod siblings_are_concurrent;
 mod story;
 mod strict_reads_see_acknowledged_writes;
 mod view;
+mod views_agree;
 
 #[cfg(test)]
 mod perfect_store;
@@ -37,6 +39,7 @@ use crate::end::End;
 use crate::history::{History, Key};
 
 pub use dots_are_issued_once::Ledger;
+pub use views_agree::Farewells;
 
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -91,6 +94,7 @@ pub const ALL: &[(&str, Invariant)] = &[
     (replicas_converge::NAME, replicas_converge::check),
     (nothing_is_left::NAME, nothing_is_left::check),
     (settles_in_time::NAME, settles_in_time::check),
+    (views_agree::NAME, views_agree::check),
     (bounded::NAME, bounded::check),
 ];
 

@@ -9,7 +9,7 @@ use dynamokv_coordinator::{
     Error as PutError, ErrorKind, Fence, Forwarded, PutReply, ReplicaError, ReplicaRead,
     ReplicaState, ReplicaWrite,
 };
-use dynamokv_gossip::{Ack, ClusterFacts, Message as Gossip, SynAck};
+use dynamokv_gossip::ClusterFacts;
 use dynamokv_handoff::{Entry, HintRequest, Page, RangeRequest, Stretch};
 use dynamokv_ring::{Member, NodeId, PartitionId};
 use proptest::collection::vec;
@@ -70,19 +70,6 @@ proptest! {
     }
 
     #[test]
-    fn gossip_travels_unchanged_and_within_its_estimated_size(message in gossip()) {
-        let sent = pb::GossipMessage::from(message.clone());
-        let facts = match &message {
-            Gossip::SynAck(SynAck { facts, .. }) | Gossip::Ack(Ack { facts, .. }) => facts.as_ref(),
-            Gossip::Syn(_) => None,
-        };
-        let beside = facts.map_or(0, |facts| pb::ClusterFacts::from(facts).encoded_len());
-        let header = pb::GossipHeader::from(message.header().clone()).encoded_len();
-        prop_assert!(sent.encoded_len() <= message.estimated_bytes() + beside + header + 64);
-        prop_assert_eq!(Gossip::try_from(travel(&sent)), Ok(message));
-    }
-
-    #[test]
     fn an_error_of_a_forwarded_write_keeps_its_meaning(
         to in node(), other in node(), kind in error_kind(), message in text(), refusal in refusal(),
     ) {
@@ -114,7 +101,6 @@ proptest! {
                 let request = RangeRequest { partition: PartitionId(1), after: None, bytes_max: 1, purpose };
                 pb::FetchRangeRequest::from((fence, &request)).encode_to_vec()
             }),
-            gossip().prop_map(|message| pb::GossipMessage::from(message).encode_to_vec()),
             facts().prop_map(|facts| encode_facts(&facts).to_vec()),
         ],
         damage in option::of((any::<prop::sample::Index>(), any::<u8>())),
@@ -136,7 +122,6 @@ proptest! {
         stable::<pb::FetchRangeRequest, (Fence, RangeRequest)>(&bytes, |(fence, request)| (*fence, request).into())?;
         stable::<pb::Stretch, Stretch>(&bytes, |taken| taken.into())?;
         stable::<pb::ObjectPage, Page>(&bytes, |taken| taken.into())?;
-        stable::<pb::GossipMessage, Gossip>(&bytes, |message| message.clone().into())?;
         stable::<pb::ClusterFacts, ClusterFacts>(&bytes, |taken| taken.into())?;
         if let Ok(facts) = decode_facts(&bytes) {
             prop_assert!(facts.validate().is_ok());
@@ -212,11 +197,6 @@ fn what_is_missing_is_named() {
     assert_eq!(
         ReplicaRead::try_from(message).map_err(named),
         Err("key: missing".to_owned())
-    );
-    let message = pb::GossipMessage::default();
-    assert_eq!(
-        Gossip::try_from(message).map_err(named),
-        Err("gossip.header: missing".to_owned())
     );
     assert_eq!(
         mode_from(9).map_err(named),
