@@ -251,3 +251,149 @@ const LIMIT_MAX: u32 = 30;
 /// Deviations above the mean at which somebody has a look.
 const DOUBT: f64 = 3.0;
 const LONG_AGO: Duration = Duration::from_secs(300 * 24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn bounds() -> Bounds {
+        Bounds {
+            interval: SECOND,
+            grace: 10 * SECOND,
+            failures_to_suspect: 3,
+            deviations: deviations_at(8.0),
+            usual: Lag::assumed(SECOND),
+            excused: Duration::ZERO,
+        }
+    }
+
+    fn start() -> Moment {
+        Moment::after(Duration::ZERO)
+    }
+
+    /// A node whose heartbeats came at these gaps, each some milliseconds old.
+    fn beaten(gaps_ms: &[(u64, u64)]) -> (Pulse, Moment) {
+        let mut now = start();
+        let mut pulse = Pulse::new(now, 0, Some(now));
+        pulse.beat(now, 1, now, &bounds().usual);
+        for ((gap, age), number) in gaps_ms.iter().zip(2..) {
+            now = now.plus(Duration::from_millis(*gap));
+            let made = now.minus(Duration::from_millis(*age));
+            pulse.beat(now, number, made, &bounds().usual);
+        }
+        (pulse, now)
+    }
+
+    fn gaps() -> impl Strategy<Value = Vec<(u64, u64)>> {
+        proptest::collection::vec((0u64..20_000, 0u64..30_000), 0..150)
+    }
+
+    proptest! {
+        #[test]
+        fn phi_grows_with_silence_and_never_shrinks(gaps in gaps(), first in 0u64..60_000, more in 1u64..60_000) {
+            let (pulse, now) = beaten(&gaps);
+            let early = pulse.phi(now.plus(Duration::from_millis(first)), &bounds());
+            let late = pulse.phi(now.plus(Duration::from_millis(first + more)), &bounds());
+            prop_assert!(early >= 0.0 && early <= late && late.is_finite());
+        }
+
+        #[test]
+        fn silence_convicts_within_the_bounds_whatever_was_seen(gaps in gaps()) {
+            let (mut pulse, now) = beaten(&gaps);
+            pulse.success(now);
+            prop_assert!(!pulse.is_silent(now.plus(SECOND * LIMIT_MIN), &bounds()));
+            let latest = SECOND * LIMIT_MAX + Duration::from_millis(1);
+            prop_assert!(pulse.is_silent(now.plus(latest), &bounds()));
+        }
+
+        #[test]
+        fn the_threshold_of_phi_is_where_silence_convicts(gaps in proptest::collection::vec((500u64..2_000, 0u64..3_000), 0..50), silence in 0u64..40_000) {
+            let (mut pulse, now) = beaten(&gaps);
+            pulse.success(now);
+            let at = now.plus(Duration::from_millis(silence));
+            let phi = pulse.phi(at, &bounds());
+            prop_assume!((phi - 8.0).abs() > 0.01);
+            prop_assert_eq!(pulse.is_silent(at, &bounds()), phi > 8.0);
+        }
+
+        #[test]
+        fn no_heartbeat_however_old_it_says_it_is_makes_a_node_older(gaps in gaps(), age in any::<u32>()) {
+            let (mut pulse, now) = beaten(&gaps);
+            let before = pulse.age(now);
+            pulse.beat(now, pulse.heartbeat + 1, now.minus(Duration::from_secs(age.into())), &bounds().usual);
+            prop_assert!(pulse.age(now) <= before);
+        }
+
+        #[test]
+        fn a_sign_of_life_ends_the_suspicion(gaps in gaps()) {
+            let (mut pulse, now) = beaten(&gaps);
+            let late = now.plus(200 * SECOND);
+            prop_assert!(pulse.is_silent(late, &bounds()));
+            pulse.success(late);
+            prop_assert!(!pulse.is_silent(late, &bounds()));
+        }
+
+        #[test]
+        fn deviations_and_phi_belong_together(phi in 0.5f64..100.0) {
+            prop_assert!((phi_at(deviations_at(phi)) - phi).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn a_late_but_steady_node_is_given_its_time() {
+        let steady = beaten(&[(1_000, 0); 100]);
+        let late = beaten(&[(1_000, 6_000); 100]);
+        let judged =
+            |(pulse, now): &(Pulse, Moment), silence| pulse.is_silent(now.plus(silence), &bounds());
+        assert!(judged(&steady, 9 * SECOND));
+        assert!(
+            !judged(&late, 3 * SECOND),
+            "its news are always six seconds old"
+        );
+    }
+
+    #[test]
+    fn a_node_never_heard_of_has_its_grace() {
+        let pulse = Pulse::new(start(), 0, Some(start()));
+        assert!(!pulse.is_silent(start().plus(9 * SECOND), &bounds()));
+        assert!(pulse.is_silent(start().plus(10 * SECOND), &bounds()));
+        assert!(
+            !Pulse::new(start(), 0, None).live,
+            "others have not heard it for long"
+        );
+    }
+
+    #[test]
+    fn failures_convict_at_once_and_a_success_acquits() {
+        let (mut pulse, now) = beaten(&[(1_000, 0); 10]);
+        for _ in 0..2 {
+            pulse.failure(&bounds());
+            assert!(!pulse.is_failing(&bounds()));
+        }
+        pulse.failure(&bounds());
+        assert!(pulse.is_failing(&bounds()));
+        pulse.success(now);
+        assert!(!pulse.is_failing(&bounds()));
+    }
+
+    #[test]
+    fn heartbeats_and_vouches_alone_do_not_acquit_a_node_that_goes_on_failing() {
+        let (mut pulse, mut now) = beaten(&[(1_000, 0); 10]);
+        for _ in 0..20 {
+            now = now.plus(SECOND);
+            pulse.beat(now, pulse.heartbeat + 1, now, &bounds().usual);
+            pulse.vouched(now);
+            (0..3).for_each(|_| pulse.failure(&bounds()));
+            assert!(pulse.is_failing(&bounds()));
+        }
+        // Once the failures end it is trusted again within a few heartbeats.
+        for _ in 0..6 {
+            now = now.plus(SECOND);
+            pulse.beat(now, pulse.heartbeat + 1, now, &bounds().usual);
+        }
+        assert!(!pulse.is_failing(&bounds()));
+    }
+}

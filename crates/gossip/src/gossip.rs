@@ -2,6 +2,7 @@
 //! modules of their own.
 
 mod agreement;
+mod compare;
 mod exchange;
 mod heartbeats;
 mod liveness;

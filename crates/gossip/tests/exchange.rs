@@ -484,17 +484,18 @@ fn a_node_that_writes_all_the_time_starves_nobody() {
         exchange(node, &mut relay, now);
     }
     let mut now = now;
-    quiet.set_kv("news", "small").unwrap();
+    let news = "n".repeat(4_000);
+    quiet.set_kv("news", &news).unwrap();
     exchange(&mut quiet, &mut relay, now);
     for round in 0..3 {
         now += SECOND;
-        // More than a message holds, each time.
-        for key in 0..6 {
-            loud.set_kv(format!("key{key}"), round.to_string().repeat(8_000))
-                .unwrap();
+        // More than a message holds, each time, in pieces that leave no room for the news.
+        for key in 0..60 {
+            let value = round.to_string().repeat(700);
+            loud.set_kv(format!("key{key}"), value).unwrap();
         }
         (0..4).for_each(|_| drop(exchange(&mut loud, &mut relay, now)));
         exchange(&mut reader, &mut relay, now);
     }
-    assert_eq!(reader.kv(NodeId(3), "news"), Some("small"));
+    assert_eq!(reader.kv(NodeId(3), "news"), Some(news.as_str()));
 }

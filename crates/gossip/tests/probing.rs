@@ -11,6 +11,11 @@ use support::{SECOND, address, events, exchange, machine};
 
 /// Node 1 knows 2 and 3, hears 2 all the time, and 3 no more. Returned at the round in which it begins to ask.
 fn suspicion() -> (Instant, [Gossip; 3], Vec<Outgoing>) {
+    suspicion_of(true)
+}
+
+/// The same; the rounds of node 3 may hang.
+fn suspicion_of(goes_on: bool) -> (Instant, [Gossip; 3], Vec<Outgoing>) {
     let mut now = Instant::now();
     let mut one = machine(1, &[], now);
     let mut two = machine(2, &[1], now);
@@ -29,7 +34,9 @@ fn suspicion() -> (Instant, [Gossip; 3], Vec<Outgoing>) {
         now += SECOND;
         one.tick(now);
         two.tick(now);
-        three.tick(now);
+        if goes_on {
+            three.tick(now);
+        }
         one.report_success(NodeId(2), now);
         let sent = drain(&mut one);
         if one.suspects().any(|id| id == NodeId(3)) {
@@ -66,7 +73,13 @@ fn a_silent_node_is_asked_and_asked_about_before_it_counts_as_down() {
 
 #[test]
 fn a_node_that_others_hear_is_spared_and_the_accuser_mistrusts_itself() {
-    let (mut now, [mut one, mut two, mut three], sent) = suspicion();
+    for goes_on in [true, false] {
+        spared_by_others(goes_on);
+    }
+}
+
+fn spared_by_others(goes_on: bool) {
+    let (mut now, [mut one, mut two, mut three], sent) = suspicion_of(goes_on);
     assert_eq!(one.sickness(), 0);
     assert_eq!(two.handle(now, sent_to(&sent, 2)), Ok(None));
     let ping = sent_to(&drain(&mut two), 3);
@@ -75,6 +88,7 @@ fn a_node_that_others_hear_is_spared_and_the_accuser_mistrusts_itself() {
     let vouch = sent_to(&drain(&mut two), 1);
     assert!(matches!(&vouch, Message::Vouch(vouch) if vouch.target == NodeId(3)));
     one.handle(now, vouch).unwrap();
+    assert_eq!(one.phi(NodeId(3), now), Some(0.0), "a sign of life");
     assert_eq!(one.suspects().count(), 0);
     assert_eq!(one.sickness(), 1);
     for _ in 0..2 {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dynamokv::coordinator::View;
-use dynamokv::ring::{Token, TokenRange};
+use dynamokv::ring::{NodeId, Token, TokenRange};
 use dynamokv::storage::{State, StateHash};
 use dynamokv::{Parts, Transport};
 use std::sync::Arc;
@@ -58,8 +58,12 @@ pub fn at_rest<T: Transport>(
         return Err(restless);
     };
     let agreed = first.view();
+    let known = known(first);
     for (place, parts) in nodes {
         let view = parts.view();
+        if self::known(parts) != known {
+            restless.push(format!("n{place} knows other members, or less of them"));
+        }
         if view.fence != agreed.fence || view.next.is_some() {
             restless.push(format!("n{place} sees another ring, or an open change"));
         }
@@ -86,6 +90,14 @@ pub fn at_rest<T: Transport>(
     } else {
         Err(restless)
     }
+}
+
+/// Everybody's generation and version, and who left.
+fn known<T: Transport>(parts: &Parts<T>) -> (BTreeMap<NodeId, (u64, u64)>, Vec<NodeId>) {
+    let seen = parts.gossip().with(|gossip| gossip.snapshot());
+    let members = seen.members.into_iter();
+    let states = members.map(|(id, seen)| (id, (seen.state.generation, seen.state.version)));
+    (states.collect(), seen.left)
 }
 
 /// How the cluster of these nodes stands, as to the keys that were written.

@@ -64,9 +64,12 @@ pub fn leave<P: Protocol>(scale: Scale) -> Curve {
     let curves = (0..scale.repeats).map(|repeat| {
         let leaver = scale.nodes - 1 - repeat;
         world.with(leaver, |node, now, out| node.leave(now, out));
-        follow(&mut world, |place, node| {
+        let curve = follow(&mut world, |place, node| {
             place == leaver || !node.knows(leaver)
-        })
+        });
+        // Its process ends; it would not hear of those that leave after it.
+        world.crash(leaver);
+        curve
     });
     slowest(curves.collect())
 }

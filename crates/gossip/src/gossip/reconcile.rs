@@ -1,4 +1,4 @@
-//! Scuttlebutt reconciliation: digests, deltas, and what becomes of them.
+//! Scuttlebutt reconciliation: deltas, and what becomes of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,123 +6,16 @@ use std::time::Duration;
 
 use dynamokv_ring::NodeId;
 
-use super::heartbeats::{fold, made_at};
+use super::heartbeats::made_at;
 use super::{Gossip, Peer};
 use crate::detector::Pulse;
 use crate::moment::Moment;
 use crate::node::{KEYS_MAX, check_item};
-use crate::roster::{BucketSums, Buckets, Row, key_of};
+use crate::roster::Row;
 use crate::wire::item_len;
-use crate::{Beat, Delta, Digest, Event, KeySpan, News, NodeState, Profile, Status, Versioned};
+use crate::{Beat, Delta, Digest, Event, News, NodeState, Profile, Status, Versioned};
 
 impl Gossip {
-    /// Own digests of whole stretches in which the two sides differ, as far as the budget goes; of a different choice each
-    /// time.
-    pub(super) fn differing(
-        &mut self,
-        buckets: Buckets,
-        sums: &[BucketSums],
-        theirs: &[u32],
-        budget: usize,
-    ) -> (Vec<KeySpan>, Vec<Digest>) {
-        let mut different: Vec<usize> = (0..buckets.count())
-            .filter(|bucket| {
-                sums.get(*bucket).map(|sums| fold(sums.view)) != theirs.get(*bucket).copied()
-            })
-            .collect();
-        if different.is_empty() {
-            // The whole differs, but no part: two folded sums are equal by accident.
-            different = (0..buckets.count()).collect();
-        }
-        let start = self.random_below(different.len());
-        different.rotate_left(start);
-        let (mut spans, mut digests, mut left) = (Vec::new(), Vec::new(), budget);
-        for bucket in different {
-            let span = buckets.span(bucket);
-            let (span, known) = if digests.is_empty() {
-                self.window(span, left)
-            } else {
-                (span, self.known_in(&[span]).collect())
-            };
-            let found: Vec<Digest> = known.into_iter().map(|id| self.digest(id)).collect();
-            let size = SPAN_BYTES + found.iter().map(Digest::encoded_len).sum::<usize>();
-            if size > left {
-                break;
-            }
-            left -= size;
-            spans.push(span);
-            digests.extend(found);
-        }
-        (spans, digests)
-    }
-
-    /// A random part of a span and the nodes in it, if they are too many for the budget.
-    fn window(&mut self, span: KeySpan, budget: usize) -> (KeySpan, Vec<NodeId>) {
-        let known: Vec<NodeId> = self.known_in(&[span]).collect();
-        let size = (budget.saturating_sub(SPAN_BYTES) / DIGEST_BYTES_MAX).max(1);
-        let windows = known.len().div_ceil(size).max(1);
-        let window = self.random_below(windows);
-        let chosen: Vec<NodeId> = known
-            .iter()
-            .copied()
-            .skip(window * size)
-            .take(size)
-            .collect();
-        // The windows cover all keys, those of nodes that nobody here knows included.
-        let first = chosen.first().filter(|_| window > 0).map(|id| key_of(*id));
-        let next = known
-            .get((window + 1) * size)
-            .map(|id| key_of(*id).saturating_sub(1));
-        let part = KeySpan {
-            first: first.unwrap_or(span.first),
-            last: next.unwrap_or(span.last),
-        };
-        (part, chosen)
-    }
-
-    /// Everybody who is known in some spans, those that left included; by span, in the order of comparison.
-    pub(super) fn known_in(&self, spans: &[KeySpan]) -> impl Iterator<Item = NodeId> + use<> {
-        let mut known = Vec::new();
-        for span in spans {
-            let start = known.len();
-            let rows = self.roster.slice(self.roster.range(*span));
-            known.extend(
-                rows.iter()
-                    .map(|row| row.id)
-                    .filter(|id| !self.left.contains_key(id)),
-            );
-            let within = |id: &NodeId| (span.first..=span.last).contains(&key_of(*id));
-            let present = known.len();
-            known.extend(self.left.keys().copied().filter(within));
-            if known.len() > present
-                && let Some(found) = known.get_mut(start..)
-            {
-                found.sort_unstable_by_key(|id| key_of(*id));
-            }
-        }
-        known.into_iter()
-    }
-
-    /// Of what the peer knows, that which is news here: this node's own digests of it.
-    pub(super) fn wanted(&self, theirs: &[Digest], budget: usize) -> Vec<Digest> {
-        let behind = theirs.iter().filter_map(|their| {
-            let own = self.digest(their.id);
-            let news = if own.left || their.left {
-                their.left && !own.left
-            } else {
-                (their.generation, their.version) > (own.generation, own.version)
-            };
-            news.then_some(own)
-        });
-        let mut left = budget;
-        let within = behind.take_while(|digest| {
-            let rest = left.checked_sub(digest.encoded_len());
-            left = rest.unwrap_or(0);
-            rest.is_some()
-        });
-        within.collect()
-    }
-
     /// What the peer lacks of these nodes, as far as the budget goes. What this node has known for longest goes first, so
     /// that a node that writes all the time starves nobody. The first delta always makes progress: the budget exceeds
     /// the greatest item.
@@ -214,17 +107,6 @@ impl Gossip {
         }
         self.take_beat(id, generation, delta.heartbeat, delta.age, unit);
         self.judge(id);
-    }
-
-    pub(super) fn digest(&self, id: NodeId) -> Digest {
-        let left = self.left.contains_key(&id);
-        let state = self.member(id).filter(|_| !left);
-        Digest {
-            id,
-            generation: state.map_or(0, |state| state.generation),
-            version: state.map_or(0, |state| state.version),
-            left,
-        }
     }
 
     /// The version from which the peer needs the news of a node; none if it is not behind.
@@ -425,8 +307,5 @@ impl Gossip {
     }
 }
 
-const SPAN_BYTES: usize = 16;
-/// An id, two varints at their longest, and a flag.
-const DIGEST_BYTES_MAX: usize = 29;
 /// The lengths of the lists that grow.
 const LENGTHS_BYTES_MAX: usize = 16;

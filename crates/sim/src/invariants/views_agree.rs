@@ -1,6 +1,6 @@
 //! "Everybody knows who is there, and who left stays away."
 //!
-//! At the end all nodes know the same members at the same versions and remember the same ones as left, none of
+//! At the end all nodes know the same lives of the same members (`settles_in_time` waits for their latest words) and remember the same ones as left, none of
 //! whom is still there (no false removal). At any time: whom a node remembers as left, it does not take for a
 //! member again (no resurrection; the memory of the left outlasts every run).
 
@@ -35,11 +35,11 @@ pub(super) fn check(_: &History, end: &End) -> Result<(), Violation> {
     Ok(())
 }
 
-/// The members with generation and version, and who left.
-fn known(seen: &Snapshot) -> (BTreeMap<NodeId, (u64, u64)>, &[NodeId]) {
+/// The members with their generations, and who left.
+fn known(seen: &Snapshot) -> (BTreeMap<NodeId, u64>, &[NodeId]) {
     let members = seen.members.iter();
-    let states = members.map(|(id, seen)| (*id, (seen.state.generation, seen.state.version)));
-    (states.collect(), &seen.left)
+    let lives = members.map(|(id, seen)| (*id, seen.state.generation));
+    (lives.collect(), &seen.left)
 }
 
 /// Whom each life of a node knows to have left.
@@ -78,14 +78,13 @@ mod tests {
     use super::super::testing::{STRANGER, Scene, story};
     use super::*;
 
-    /// A view of the given members, all at `version`, and of who left.
-    fn view(members: &[NodeId], version: u64, left: &[NodeId]) -> Snapshot {
+    /// A view of the given members, all of that generation, and of who left.
+    fn view(members: &[NodeId], generation: u64, left: &[NodeId]) -> Snapshot {
         let seen = |id: &NodeId| {
-            let local = LocalNode::new(*id, 1, "a:1");
+            let local = LocalNode::new(*id, generation, "a:1");
             let config = dynamokv::gossip::Config::new("test");
             let node = Gossip::new(config, local, vec![], 1, std::time::Instant::now());
-            let mut state = node.expect("a plain node").local().clone();
-            state.version = version;
+            let state = node.expect("a plain node").local().clone();
             let status = state.profile.status;
             let state = Arc::new(state);
             (
