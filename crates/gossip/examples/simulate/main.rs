@@ -5,6 +5,8 @@
 //! ```
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+mod chitchat;
+mod foca;
 mod options;
 mod ours;
 mod plot;
@@ -12,6 +14,8 @@ mod protocol;
 mod report;
 mod scenarios;
 mod world;
+
+use options::Choice;
 
 fn main() {
     let options = match options::Options::parse(std::env::args().skip(1)) {
@@ -21,7 +25,14 @@ fn main() {
             std::process::exit(2);
         }
     };
-    let report = report::run::<ours::Ours>(&options);
+    let mut report = report::Report::default();
+    for protocol in &options.protocols {
+        match protocol {
+            Choice::Ours => report.run::<ours::Ours>(&options),
+            Choice::Foca => report.run::<foca::Foca>(&options),
+            Choice::Chitchat => report.run::<chitchat::Chitchat>(&options),
+        }
+    }
     print!("{}", report.table());
     if let Some(folder) = &options.plots {
         plot::write_all(&report, folder).expect("the plots can be written");

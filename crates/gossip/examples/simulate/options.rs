@@ -9,11 +9,13 @@ pub const USAGE: &str = "\
 --seed 1                where all randomness comes from
 --repeats 5             events of a kind in each cluster; the slowest is shown
 --watch-seconds 600     virtual time in which false accusations are counted
+--protocols ours        of ours, foca, chitchat
 --plots FOLDER          where to write an SVG for each curve";
 
 #[derive(Clone, Debug)]
 pub struct Options {
     pub nodes: Vec<usize>,
+    pub protocols: Vec<Choice>,
     pub only: Option<Vec<String>>,
     pub seed: u64,
     pub repeats: usize,
@@ -25,6 +27,7 @@ impl Options {
     pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut options = Options {
             nodes: vec![10, 100, 1000],
+            protocols: vec![Choice::Ours],
             only: None,
             seed: 1,
             repeats: 5,
@@ -36,6 +39,12 @@ impl Options {
             match name.as_str() {
                 "--nodes" => {
                     options.nodes = value.split(',').map(number).collect::<Result<_, _>>()?
+                }
+                "--protocols" => {
+                    options.protocols = value
+                        .split(',')
+                        .map(Choice::parse)
+                        .collect::<Result<_, _>>()?
                 }
                 "--only" => options.only = Some(value.split(',').map(str::to_owned).collect()),
                 "--seed" => options.seed = number(&value)?,
@@ -65,4 +74,24 @@ impl Options {
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse()
         .map_err(|_| format!("{text:?} is not a number that fits"))
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Choice {
+    Ours,
+    Foca,
+    Chitchat,
+}
+
+impl Choice {
+    fn parse(name: &str) -> Result<Self, String> {
+        match name {
+            "ours" => Ok(Choice::Ours),
+            "foca" => Ok(Choice::Foca),
+            "chitchat" => Ok(Choice::Chitchat),
+            _ => Err(format!(
+                "--protocols: {name} is none of ours, foca, chitchat"
+            )),
+        }
+    }
 }

@@ -12,6 +12,8 @@ pub struct Start {
     pub generation: u64,
     /// Where to find the others.
     pub seeds: Vec<Place>,
+    /// About how many there will be, for protocols that want to know.
+    pub cluster_size: usize,
     pub random_seed: u64,
     pub interval: Duration,
     pub now: Instant,

@@ -9,13 +9,13 @@ use crate::scenarios::{self, Accused, Curve, Scale};
 
 #[derive(Default)]
 pub struct Report {
-    pub protocol: &'static str,
     pub curves: Vec<Spread>,
     pub accused: Vec<Watched>,
 }
 
 /// One curve: of what, among how many, under which loss.
 pub struct Spread {
+    pub protocol: &'static str,
     pub scenario: &'static str,
     pub nodes: usize,
     pub loss_percent: u64,
@@ -24,30 +24,26 @@ pub struct Spread {
 
 /// One count of false accusations.
 pub struct Watched {
+    pub protocol: &'static str,
     pub scenario: &'static str,
     pub nodes: usize,
     pub loss_percent: u64,
     pub accused: Accused,
 }
 
-pub fn run<P: Protocol>(options: &Options) -> Report {
-    let mut report = Report {
-        protocol: P::NAME,
-        ..Report::default()
-    };
-    for nodes in &options.nodes {
-        let scale = Scale {
-            nodes: *nodes,
-            seed: options.seed,
-            repeats: options.repeats,
-            watch: options.watch,
-        };
-        report.measure::<P>(options, scale);
-    }
-    report
-}
-
 impl Report {
+    pub fn run<P: Protocol>(&mut self, options: &Options) {
+        for nodes in &options.nodes {
+            let scale = Scale {
+                nodes: *nodes,
+                seed: options.seed,
+                repeats: options.repeats,
+                watch: options.watch,
+            };
+            self.measure::<P>(options, scale);
+        }
+    }
+
     fn measure<P: Protocol>(&mut self, options: &Options, scale: Scale) {
         type OfLoss<T> = fn(Scale, u64) -> T;
         let curves: [(&str, &[u64], OfLoss<Curve>); 6] = [
@@ -67,6 +63,7 @@ impl Report {
                 let curve = timed::<P, _>(scenario, scale, || measure(scale, loss_percent * 10));
                 let nodes = scale.nodes;
                 self.curves.push(Spread {
+                    protocol: P::NAME,
                     scenario,
                     nodes,
                     loss_percent,
@@ -87,6 +84,7 @@ impl Report {
                 let accused = timed::<P, _>(scenario, scale, || measure(scale, loss_percent * 10));
                 let nodes = scale.nodes;
                 self.accused.push(Watched {
+                    protocol: P::NAME,
                     scenario,
                     nodes,
                     loss_percent,
@@ -103,6 +101,7 @@ impl Report {
             text += "| protocol | what | nodes | loss | 50 % | 99 % | 100 % |\n|---|---|---:|---:|---:|---:|---:|\n";
         }
         for Spread {
+            protocol,
             scenario,
             nodes,
             loss_percent,
@@ -112,8 +111,7 @@ impl Report {
             let [half, most, all] = [curve.half, curve.most, curve.all].map(seconds);
             let _ = writeln!(
                 text,
-                "| {} | {scenario} | {nodes} | {loss_percent} % | {half} | {most} | {all} |",
-                self.protocol
+                "| {protocol} | {scenario} | {nodes} | {loss_percent} % | {half} | {most} | {all} |",
             );
         }
         if !self.accused.is_empty() {
@@ -121,6 +119,7 @@ impl Report {
             text += "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n";
         }
         for Watched {
+            protocol,
             scenario,
             nodes,
             loss_percent,
@@ -130,8 +129,7 @@ impl Report {
             let counts = accused.counts;
             let _ = writeln!(
                 text,
-                "| {} | {scenario} | {nodes} | {loss_percent} % | {} | {:.1} | {:.2} | {} | {:.2} | {:.2} | {:.1} | {} |",
-                self.protocol,
+                "| {protocol} | {scenario} | {nodes} | {loss_percent} % | {} | {:.1} | {:.2} | {} | {:.2} | {:.2} | {:.1} | {} |",
                 counts.false_positives,
                 accused.node_hours,
                 counts.false_positives as f64 / accused.node_hours * 1000.0,

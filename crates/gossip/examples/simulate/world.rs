@@ -33,6 +33,8 @@ pub struct World<P: Protocol> {
     pub now: Instant,
     start: Instant,
     interval: Duration,
+    /// How many places there are going to be.
+    expected: usize,
     pub network: Network,
     hosts: Vec<Host<P>>,
     queue: BinaryHeap<Reverse<Due<P::Message>>>,
@@ -118,6 +120,7 @@ impl<P: Protocol> World<P> {
             now,
             start: now,
             interval,
+            expected: 1,
             network,
             hosts: Vec::new(),
             queue: BinaryHeap::new(),
@@ -131,6 +134,7 @@ impl<P: Protocol> World<P> {
     /// A cluster of that many, all of which know the first three.
     pub fn of(count: usize, seed: u64, interval: Duration, network: Network) -> Self {
         let mut world = World::new(seed, interval, network);
+        world.expected = count;
         for _ in 0..count {
             world.add(vec![0, 1, 2]);
         }
@@ -182,6 +186,7 @@ impl<P: Protocol> World<P> {
             place,
             generation: host.generation,
             seeds: host.seeds.clone(),
+            cluster_size: self.expected,
             random_seed,
             interval: self.interval,
             now: self.now,

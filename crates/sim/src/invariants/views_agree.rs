@@ -71,6 +71,8 @@ impl Farewells {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use std::sync::Arc;
 
     use dynamokv::gossip::{Gossip, LocalNode, Seen};
@@ -84,7 +86,7 @@ mod tests {
             let local = LocalNode::new(*id, generation, "a:1");
             let config = dynamokv::gossip::Config::new("test");
             let node = Gossip::new(config, local, vec![], 1, std::time::Instant::now());
-            let state = node.expect("a plain node").local().clone();
+            let state = node.unwrap().local().clone();
             let status = state.profile.status;
             let state = Arc::new(state);
             (
