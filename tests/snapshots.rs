@@ -280,3 +280,49 @@ async fn what_is_in_the_way_of_a_snapshot_or_a_restore_is_named() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_counts_what_a_snapshot_holds_and_names_what_is_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let snapshots = folder.path().join("snapshots");
+    let data = folder.path().join("data");
+    let options = [
+        "--bootstrap",
+        "--replicas",
+        "1",
+        "--snapshot-dir",
+        snapshots.to_str().unwrap(),
+    ];
+    let node = Process::start(&data, "127.0.0.1:0", &options).await;
+    for key in keys() {
+        put(&node.client(), &key, "kept").await;
+    }
+    let made = snapshot(&node.client(), "whole").await.unwrap();
+    let verify = ["verify", made.to_str().unwrap()];
+    let report = command(&verify).output().await.unwrap();
+    let said = String::from_utf8(report.stdout).unwrap();
+    assert!(report.status.success(), "{said}");
+    assert!(
+        said.contains("100 records") && said.contains("nothing damaged"),
+        "{said}"
+    );
+
+    // The greatest table is that of the records.
+    let files = std::fs::read_dir(&made)
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    let tables = files.filter(|file| file.extension().is_some_and(|end| end == "sst"));
+    let table = tables
+        .max_by_key(|table| table.metadata().unwrap().len())
+        .unwrap();
+    let mut bytes = std::fs::read(&table).unwrap();
+    bytes[100] ^= 1;
+    // Not in place: the running node has the same file.
+    std::fs::remove_file(&table).unwrap();
+    std::fs::write(&table, bytes).unwrap();
+    let said = refusal(&verify).await;
+    assert!(
+        said.contains("is damaged") && said.contains("objects"),
+        "{said}"
+    );
+}

@@ -1,11 +1,13 @@
 //! One DynamoKV node, from flags, environment variables and a TOML file.
 //!
 //! `cargo run --example node -- --bootstrap` founds a cluster, `--seed HOST:PORT` joins one, and `--standalone`
-//! serves the raw service of this node alone; `restore` makes a data directory from a snapshot. `--help` explains every option.
+//! serves the raw service of this node alone; `restore` makes a data directory from a snapshot, `verify` reads one and looks for damage. `--help` explains every option.
 
 mod options;
 #[cfg(feature = "rocksdb")]
 mod restore;
+#[cfg(feature = "rocksdb")]
+mod verify;
 
 use std::error::Error;
 use std::io::{IsTerminal, Write};
@@ -101,7 +103,9 @@ async fn run_member(config: NodeConfig) -> Result<(), Box<dyn Error>> {
 #[tokio::main]
 async fn main() -> ExitCode {
     #[cfg(feature = "rocksdb")]
-    let command = command().subcommand(restore::command());
+    let command = command()
+        .subcommand(restore::command())
+        .subcommand(verify::command());
     #[cfg(not(feature = "rocksdb"))]
     let command = command();
     let matches = command.get_matches();
@@ -110,6 +114,11 @@ async fn main() -> ExitCode {
         #[cfg(feature = "rocksdb")]
         if let Some(("restore", order)) = matches.subcommand() {
             say(&restore::run(order)?);
+            return Ok(());
+        }
+        #[cfg(feature = "rocksdb")]
+        if let Some(("verify", what)) = matches.subcommand() {
+            say(&verify::run(what)?);
             return Ok(());
         }
         let config = configuration(&matches)?;
