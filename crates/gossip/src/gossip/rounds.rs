@@ -112,8 +112,8 @@ impl Gossip {
 
     /// A seed, always while nobody else is live, otherwise now and then.
     fn seed(&mut self, chosen: &[Outgoing]) -> Option<Outgoing> {
-        let alone = self.live_count() <= 1;
-        if !alone && !self.chance(SEED_CHANCE) {
+        let live = self.live_count();
+        if live > 1 && !self.chance(seed_chance(live)) {
             return None;
         }
         let taken: BTreeSet<&str> = chosen.iter().map(|outgoing| outgoing.to.as_str()).collect();
@@ -161,4 +161,29 @@ impl Gossip {
     }
 }
 
-const SEED_CHANCE: f64 = 0.1;
+/// How likely a round also goes to a seed. A few visits a round by all nodes together are enough for islands to meet;
+/// more would only burden the seeds of a large cluster.
+fn seed_chance(live: usize) -> f64 {
+    SEED_CHANCE_MAX.min(SEED_VISITS / live.max(1) as f64)
+}
+
+const SEED_CHANCE_MAX: f64 = 0.1;
+/// Of all live nodes together, in a round.
+const SEED_VISITS: f64 = 4.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_visited_a_few_times_a_round_however_many_there_are() {
+        for live in 1..=10_000 {
+            let visits = seed_chance(live) * live as f64;
+            assert!(visits <= SEED_VISITS + 1e-9, "{live} nodes: {visits}");
+            assert!(
+                live < 40 || visits > SEED_VISITS - 1e-9,
+                "{live} nodes: {visits}"
+            );
+        }
+    }
+}

@@ -77,7 +77,7 @@ mod tests {
 
     use dynamokv::gossip::{Gossip, LocalNode, Seen};
 
-    use super::super::testing::{STRANGER, Scene, story};
+    use super::super::testing::{Scene, story};
     use super::*;
 
     /// A view of the given members, all of that generation, and of who left.
@@ -116,7 +116,8 @@ mod tests {
 
     #[test]
     fn equal_views_are_right() {
-        let scene = ended(|_, ids| view(ids, 3, &[STRANGER]));
+        let who_left = NodeId(99);
+        let scene = ended(|_, ids| view(ids, 3, &[who_left]));
         assert_eq!(check(&scene.history, &scene.end), Ok(()));
     }
 
