@@ -290,6 +290,10 @@ async fn verify_counts_what_a_snapshot_holds_and_names_what_is_damaged() {
         "--bootstrap",
         "--replicas",
         "1",
+        "--read-quorum",
+        "1",
+        "--write-quorum",
+        "1",
         "--snapshot-dir",
         snapshots.to_str().unwrap(),
     ];
