@@ -6,6 +6,7 @@ use std::time::Duration;
 pub const USAGE: &str = "\
 --nodes 10,100,1000     sizes of the clusters
 --only NAMES            of fact, join, leave, crash, partition, mass-restart, rolling-upgrade, calm, paused, slow
+--losses 0,5,20         of the losses, in percent, that a scenario is run under, only these
 --seed 1                where all randomness comes from
 --repeats 5             events of a kind in each cluster; the slowest is shown
 --watch-seconds 600     virtual time in which false accusations are counted
@@ -17,6 +18,7 @@ pub struct Options {
     pub nodes: Vec<usize>,
     pub protocols: Vec<Choice>,
     pub only: Option<Vec<String>>,
+    pub losses: Option<Vec<u64>>,
     pub seed: u64,
     pub repeats: usize,
     pub watch: Duration,
@@ -29,6 +31,7 @@ impl Options {
             nodes: vec![10, 100, 1000],
             protocols: vec![Choice::Ours],
             only: None,
+            losses: None,
             seed: 1,
             repeats: 5,
             watch: Duration::from_secs(600),
@@ -47,6 +50,9 @@ impl Options {
                         .collect::<Result<_, _>>()?
                 }
                 "--only" => options.only = Some(value.split(',').map(str::to_owned).collect()),
+                "--losses" => {
+                    options.losses = Some(value.split(',').map(number).collect::<Result<_, _>>()?)
+                }
                 "--seed" => options.seed = number(&value)?,
                 "--repeats" => options.repeats = number(&value)?,
                 "--watch-seconds" => options.watch = Duration::from_secs(number(&value)?),
@@ -64,10 +70,11 @@ impl Options {
         Ok(options)
     }
 
-    pub fn wants(&self, scenario: &str) -> bool {
-        self.only
-            .as_ref()
-            .is_none_or(|only| only.iter().any(|name| name == scenario))
+    pub fn wants(&self, scenario: &str, loss_percent: u64) -> bool {
+        let only = self.only.as_ref();
+        let losses = self.losses.as_ref();
+        only.is_none_or(|only| only.iter().any(|name| name == scenario))
+            && losses.is_none_or(|losses| losses.contains(&loss_percent))
     }
 }
 

@@ -59,7 +59,8 @@ impl Report {
             }),
         ];
         for (scenario, losses, measure) in curves {
-            for loss_percent in losses.iter().copied().filter(|_| options.wants(scenario)) {
+            let wanted = |loss: &u64| options.wants(scenario, *loss);
+            for loss_percent in losses.iter().copied().filter(wanted) {
                 let curve = timed::<P, _>(scenario, scale, || measure(scale, loss_percent * 10));
                 let nodes = scale.nodes;
                 self.curves.push(Spread {
@@ -80,7 +81,8 @@ impl Report {
             }),
         ];
         for (scenario, losses, measure) in watched {
-            for loss_percent in losses.iter().copied().filter(|_| options.wants(scenario)) {
+            let wanted = |loss: &u64| options.wants(scenario, *loss);
+            for loss_percent in losses.iter().copied().filter(wanted) {
                 let accused = timed::<P, _>(scenario, scale, || measure(scale, loss_percent * 10));
                 let nodes = scale.nodes;
                 self.accused.push(Watched {
