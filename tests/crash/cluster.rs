@@ -6,9 +6,9 @@ use dynamokv::rpc::pb::{PutRequest, StatusRequest, Value};
 use dynamokv::vclock::{Dot, EpochLease};
 use tonic::Status;
 
-use crate::dice::Dice;
 use crate::rounds;
 use crate::support::Client;
+use crate::support::dice::Dice;
 use crate::support::process::Process;
 
 const WRITERS: usize = 4;

@@ -5,7 +5,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod cluster;
-mod dice;
 mod raw;
 mod rounds;
 #[path = "../support/mod.rs"]

@@ -7,8 +7,8 @@ use dynamokv::rpc::pb::{RawDeleteRequest, RawPutRequest, RawScanRequest};
 use tonic::Status;
 use tonic::transport::Channel;
 
-use crate::dice::Dice;
 use crate::rounds;
+use crate::support::dice::Dice;
 use crate::support::process::Process;
 
 const FAMILIES: [&str; 4] = ["default", "lock", "write", "more"];

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use tokio::task::JoinSet;
 
-use crate::dice::Dice;
+use crate::support::dice::Dice;
 use crate::support::process::Process;
 
 /// The writers of a run and what they know.
@@ -38,7 +38,7 @@ pub trait Keys: Default + 'static {
 /// Kills the node so many times; on the way it is also stopped cleanly, killed while it stops, and killed while it starts.
 pub async fn run<K: Keys>(kills: usize) {
     let folder = tempfile::tempdir().unwrap();
-    let mut dice = Dice::new();
+    let mut dice = Dice::new("DYNAMOKV_CRASH_SEED");
     let mut keys = K::default();
     let began = Instant::now();
     let (mut killed, mut acknowledged, mut clean) = (0, 0, 0);

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub)] // Shared by tests, each of which is a crate of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+pub mod dice;
 #[cfg(feature = "rocksdb")]
 pub mod process;
 

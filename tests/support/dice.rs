@@ -6,16 +6,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct Dice(u64);
 
 impl Dice {
-    /// From `DYNAMOKV_CRASH_SEED`, or the time of day; says which.
-    pub fn new() -> Self {
-        let seed = match std::env::var("DYNAMOKV_CRASH_SEED") {
-            Ok(seed) => seed.parse().expect("DYNAMOKV_CRASH_SEED is a number"),
-            Err(_) => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-                now.as_nanos() as u64
-            }
+    /// From the environment variable, or the time of day; says which.
+    pub fn new(variable: &str) -> Self {
+        let seed = match std::env::var(variable) {
+            Ok(seed) => seed
+                .parse()
+                .unwrap_or_else(|_| panic!("{variable} is a number")),
+            Err(_) => seed_of_now(),
         };
-        println!("DYNAMOKV_CRASH_SEED={seed}");
+        println!("{variable}={seed}");
+        Self::seeded(seed)
+    }
+
+    pub fn seeded(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -50,4 +53,10 @@ impl Dice {
         let words = (0..length.div_ceil(8)).flat_map(|_| self.next().to_le_bytes());
         words.take(length as usize).collect()
     }
+}
+
+/// One that nobody has used.
+pub fn seed_of_now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    now.as_nanos() as u64
 }
