@@ -132,7 +132,9 @@ async fn mend_all<T: Transport>(
         peer.core.ledger.differs(pair, now);
     }
     let groups = differing.chunks(PARTITIONS_TOGETHER);
-    let groups: Vec<_> = groups.map(|group| mend::group(peer, group, rounds)).collect();
+    let groups: Vec<_> = groups
+        .map(|group| mend::group(peer, group, rounds))
+        .collect();
     let groups = stream::iter(groups).buffer_unordered(GROUPS_MAX);
     let outcomes: Vec<_> = groups.collect().await;
     outcomes.into_iter().collect()

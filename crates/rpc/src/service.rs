@@ -103,6 +103,12 @@ pub trait AdminService: Send + Sync + 'static {
         request: pb::HintsRequest,
     ) -> impl Future<Output = Result<pb::HintsResponse, AdminError>> + Send;
 
+    /// How this node's copies compare with those of other owners.
+    fn exchanges(
+        &self,
+        request: pb::ExchangesRequest,
+    ) -> impl Future<Output = Result<pb::ExchangesResponse, AdminError>> + Send;
+
     /// This node's own copy of a key.
     fn read_local(
         &self,

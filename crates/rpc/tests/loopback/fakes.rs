@@ -288,6 +288,16 @@ impl AdminService for FakeAdmin {
         })
     }
 
+    async fn exchanges(
+        &self,
+        _: pb::ExchangesRequest,
+    ) -> Result<pb::ExchangesResponse, AdminError> {
+        self.answer(pb::ExchangesResponse {
+            keys: 7,
+            ..Default::default()
+        })
+    }
+
     async fn read_local(
         &self,
         request: pb::ReadLocalRequest,

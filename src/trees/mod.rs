@@ -4,11 +4,11 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynamokv_antientropy::{Forest, Prefix, Recounted, SAVED_PARTS};
+use dynamokv_antientropy::{Forest, Prefix, Recount, Recounted, SAVED_PARTS};
 use dynamokv_coordinator::Membership;
 use dynamokv_handoff::Pace;
 use dynamokv_ring::{Placement, TokenRange};
-use dynamokv_storage::{Batch, Change, ObjectStore, Observer, Opened, StateHash};
+use dynamokv_storage::{Batch, Change, Moment, ObjectStore, Observer, Opened, StateHash};
 use tokio::time::Instant;
 
 use crate::core::Core;
@@ -154,21 +154,46 @@ fn reach_partitions<T: Transport>(core: &Core<T>) {
 }
 
 /// Counts some buckets while the store is written to. Blocks for the reading; says how many bytes it read.
-pub(crate) fn recount(
+fn recount(
     store: &ObjectStore,
     forest: &Forest,
     buckets: Range<usize>,
 ) -> Result<(Recounted, u64), dynamokv_storage::Error> {
-    let range = forest.range_of(&buckets);
-    let (ready, _) = forest.ready_share();
-    let keys_expected = forest.keys(Prefix::ROOT) / ready.max(1) as u64;
-    let (mut recount, moment) =
-        store.moment_of_rest(|| forest.begin_recount(buckets, keys_expected));
-    let mut bytes = 0;
-    moment.walk(range, |walked| {
-        bytes += walked.bytes as u64;
-        recount.add(walked.key.token(), walked.hash.0);
-        ControlFlow::Continue(())
-    })?;
-    Ok((recount.finish(), bytes))
+    Count::begin(store, forest, buckets).finish()
 }
+
+/// A count of some buckets, as they are at one moment.
+struct Count<'a> {
+    range: TokenRange,
+    recount: Recount<'a>,
+    moment: Moment<'a>,
+}
+
+impl<'a> Count<'a> {
+    fn begin(store: &'a ObjectStore, forest: &'a Forest, buckets: Range<usize>) -> Self {
+        let range = forest.range_of(&buckets);
+        let (ready, _) = forest.ready_share();
+        let keys_expected = forest.keys(Prefix::ROOT) / ready.max(1) as u64;
+        let (recount, moment) =
+            store.moment_of_rest(|| forest.begin_recount(buckets, keys_expected));
+        Self {
+            range,
+            recount,
+            moment,
+        }
+    }
+
+    fn finish(mut self) -> Result<(Recounted, u64), dynamokv_storage::Error> {
+        let mut bytes = 0;
+        self.moment.walk(self.range, |walked| {
+            bytes += walked.bytes as u64;
+            self.recount.add(walked.key.token(), walked.hash.0);
+            ControlFlow::Continue(())
+        })?;
+        Ok((self.recount.finish(), bytes))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
