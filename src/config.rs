@@ -1,12 +1,14 @@
 //! Settings of a node, checked before anything starts.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use dynamokv_ring::NodeId;
 use dynamokv_storage::Family;
 use serde::{Deserialize, Serialize};
+
+use crate::exchange::ExchangeConfig;
 
 /// What keeps a node's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,6 +130,9 @@ pub struct NodeConfig {
     pub phi_threshold: f64,
     /// Milliseconds between rounds in which the replicas of a key compare their copies and mend what differs.
     pub exchange_interval_ms: u64,
+    /// Bytes of objects a second that this node receives or sends at most to mend what differs, and that it reads to count
+    /// its hash trees anew. What other nodes ask of it is not counted.
+    pub exchange_bytes_per_second: NonZeroU64,
     /// Siblings of one key at which a warning is logged.
     pub siblings_soft: usize,
     /// Siblings of one key at which further concurrent writes are refused.
@@ -166,6 +171,7 @@ impl Default for NodeConfig {
             gossip_interval_ms: 1_000,
             phi_threshold: 8.0,
             exchange_interval_ms: 1_000,
+            exchange_bytes_per_second: NonZeroU64::MIN.saturating_add((128 << 20) - 1),
             siblings_soft: 16,
             siblings_hard: 256,
             in_flight_max: 4_096,
@@ -336,8 +342,11 @@ impl NodeConfig {
         Duration::from_millis(self.gossip_interval_ms)
     }
 
-    pub(crate) fn exchange_interval(&self) -> Duration {
-        Duration::from_millis(self.exchange_interval_ms)
+    pub(crate) fn exchange(&self) -> ExchangeConfig {
+        ExchangeConfig {
+            interval: Duration::from_millis(self.exchange_interval_ms),
+            bytes_per_second: self.exchange_bytes_per_second,
+        }
     }
 }
 

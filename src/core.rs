@@ -3,12 +3,14 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use dynamokv_antientropy::Forest;
 use dynamokv_coordinator::{Coordinator, DrainGuard, Membership, Replica, ReplicaError, View};
 use dynamokv_handoff::Entry;
 use dynamokv_ring::NodeId;
 use dynamokv_storage::{ObjectStore, WriteSeq};
 
 use crate::cluster::Cluster;
+use crate::exchange::Ledger;
 use crate::hints::Hints;
 use crate::transport::Transport;
 
@@ -19,6 +21,9 @@ pub(crate) struct Core<T> {
     pub(crate) store: Arc<ObjectStore>,
     pub(crate) hints: Arc<Hints>,
     pub(crate) cluster: Arc<Cluster>,
+    /// Hash trees over all that the store holds.
+    pub(crate) trees: Arc<Forest>,
+    pub(crate) ledger: Ledger,
     pub(crate) transport: Arc<T>,
     pub(crate) replica: Arc<Replica<Cluster, Hints>>,
     pub(crate) coordinator: Coordinator<Cluster, T, Hints>,

@@ -54,6 +54,15 @@ pub enum Error {
     /// Another node did not do what it was asked; it is tried again.
     #[error("another node: {0}")]
     Peer(#[from] ReplicaError),
+    /// What a peer sent in an exchange makes no sense: it is of another release, or at fault. It is asked again.
+    #[error("exchange: {0}")]
+    Exchange(#[from] dynamokv_antientropy::Error),
+    /// The cluster has changed since an exchange began; it begins anew.
+    #[error("the cluster has changed since the exchange with {peer} began")]
+    ExchangeOver {
+        /// With whom.
+        peer: NodeId,
+    },
     /// Some owners did not take what they own: their rings differ for the moment; it is tried again.
     #[error("{refused} objects of partition {partition} were not taken by all of their owners")]
     HandoverRefused {

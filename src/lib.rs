@@ -25,8 +25,10 @@ mod restore;
 mod service;
 mod standalone;
 mod transport;
+mod trees;
 mod watch;
 
+pub use dynamokv_antientropy as antientropy;
 pub use dynamokv_coordinator as coordinator;
 pub use dynamokv_gossip as gossip;
 pub use dynamokv_handoff as handoff;
@@ -44,4 +46,4 @@ pub use parts::{Addresses, Parts, Surroundings};
 pub use restore::{Restore, restore};
 pub use service::Service;
 pub use standalone::Standalone;
-pub use transport::{HandoverTransport, Transport};
+pub use transport::{ExchangeTransport, HandoverTransport, Transport};

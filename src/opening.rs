@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use dynamokv_antientropy::Forest;
 use dynamokv_gossip::{
     ClusterFacts, Gossip, GossipHandle, KEY_CHANGE, KEY_REMOVE, LocalNode, Profile, Status,
 };
@@ -10,12 +11,13 @@ use dynamokv_storage::{ObjectStore, StoreOptions};
 
 use crate::parts::Surroundings;
 use crate::persist::{self, Remembered};
-use crate::{Error, NodeConfig, engine};
+use crate::trees::Gardener;
+use crate::{Error, NodeConfig, engine, trees};
 
 pub(crate) fn open_store(
     config: &NodeConfig,
     around: &Surroundings,
-) -> Result<Arc<ObjectStore>, Error> {
+) -> Result<(Arc<ObjectStore>, Arc<Forest>), Error> {
     let kept = ObjectStore::owner(around.engine.as_ref())?.map(NodeId);
     let id = config
         .node_id()?
@@ -28,7 +30,13 @@ pub(crate) fn open_store(
         sibling_limit_hard: config.siblings_hard,
         ..StoreOptions::new(id.0, around.random_seed)
     };
-    Ok(ObjectStore::open(Arc::clone(&around.engine), options)?)
+    let trees = Arc::new(Forest::new(false));
+    let gardener = Gardener(Arc::clone(&trees));
+    let store = ObjectStore::open_observed(Arc::clone(&around.engine), options, gardener)?;
+    if !trees::load(&trees, &store) {
+        tracing::debug!("hash trees are counted anew");
+    }
+    Ok((store, trees))
 }
 
 /// What the node knew before, or the facts of the cluster that it founds.

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dynamokv_antientropy::Forest;
 use dynamokv_coordinator::{Coordinator, Membership, Replica, WallClock};
 use dynamokv_gossip::{Event, GossipHandle};
 use dynamokv_handoff::Progress;
@@ -20,12 +21,13 @@ use tokio::task::JoinSet;
 use crate::change::Walker;
 use crate::cluster::Cluster;
 use crate::core::Core;
+use crate::exchange::{ExchangeConfig, Ledger};
 use crate::hints::Hints;
 use crate::opening::{open_store, recall, start_gossip};
 use crate::persist::{self, Remembered};
 use crate::service::Service;
 use crate::transport::Transport;
-use crate::{Error, NodeConfig};
+use crate::{Error, NodeConfig, trees};
 
 /// How long a stop waits for operations under way; they end sooner unless a request asked for more time.
 const DRAIN_GRACE: Duration = Duration::from_secs(5);
@@ -82,7 +84,7 @@ impl<T: Transport> Parts<T> {
         connect: impl FnOnce(Addresses) -> T,
     ) -> Result<Self, Error> {
         config.validate()?;
-        let store = open_store(config, &around)?;
+        let (store, trees) = open_store(config, &around)?;
         let me = NodeId(store.options().node);
         let remembered = recall(config, &store, me, around.random_seed)?;
         let gossip = start_gossip(
@@ -107,7 +109,13 @@ impl<T: Transport> Parts<T> {
             gossip: gossip.clone(),
             remembered: Arc::new(remembered.peers.clone()),
         }));
-        let core = assemble(config, store, cluster, transport, around.wall_clock)?;
+        let core = assemble(
+            config,
+            (store, trees),
+            cluster,
+            transport,
+            around.wall_clock,
+        )?;
         let (streaming, progress) = watch::channel(Progress::default());
         let service = Service::new(Arc::clone(&core), config.clone(), around.address, progress);
         let ending = Ending(watch::Sender::new(None));
@@ -116,7 +124,7 @@ impl<T: Transport> Parts<T> {
         spawn_tasks(
             &mut tasks,
             &core,
-            config.exchange_interval(),
+            config.exchange(),
             remembered,
             streaming,
             events,
@@ -224,13 +232,14 @@ impl<T: Transport> Parts<T> {
         }
         let mut tasks = std::mem::take(&mut *self.tasks.lock());
         tasks.shutdown().await;
-        Ok(self.core.store.close()?)
+        let (store, trees) = (&self.core.store, &self.core.trees);
+        Ok(store.close_with(|batch| trees::save(trees, store, batch))?)
     }
 }
 
 fn assemble<T: Transport>(
     config: &NodeConfig,
-    store: Arc<ObjectStore>,
+    (store, trees): (Arc<ObjectStore>, Arc<Forest>),
     cluster: Arc<Cluster>,
     transport: Arc<T>,
     wall_clock: WallClock,
@@ -265,6 +274,8 @@ fn assemble<T: Transport>(
         store,
         hints,
         cluster,
+        trees,
+        ledger: Ledger::default(),
         transport,
         replica,
         coordinator,
@@ -300,7 +311,7 @@ impl Drop for MustGoOn {
 fn spawn_tasks<T: Transport>(
     tasks: &mut JoinSet<()>,
     core: &Arc<Core<T>>,
-    exchange_interval: Duration,
+    exchange: ExchangeConfig,
     remembered: Remembered,
     streaming: watch::Sender<Progress>,
     events: Receiver<Event>,
@@ -331,6 +342,8 @@ fn spawn_tasks<T: Transport>(
         "handover",
         crate::let_go::run(Arc::clone(core)).map(|()| None).boxed(),
     );
-    let exchange = crate::exchange::run(Arc::clone(core), exchange_interval);
-    spawn("exchange", exchange.map(|()| None).boxed());
+    let rounds = crate::exchange::run(Arc::clone(core), exchange);
+    spawn("exchange", rounds.map(|()| None).boxed());
+    let keeper = trees::keep(Arc::clone(core), exchange);
+    spawn("hash trees", keeper.map(|()| None).boxed());
 }

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use dynamokv_handoff::{
-    Gain, Progress, Pull, RangePurpose, RangeRequest, Transfer, TransferConfig,
-};
+use dynamokv_handoff::{Gain, Progress, Pull, RangeRequest, Transfer, TransferConfig};
 use dynamokv_ring::{NodeId, PartitionId};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::watch;
@@ -69,7 +67,6 @@ async fn try_pull<T: Transport>(core: &Core<T>, pull: Pull) -> Result<Landed, cr
         partition: pull.partition,
         after: pull.after,
         bytes_max: TransferConfig::default().page_bytes.get(),
-        purpose: RangePurpose::Transfer,
     };
     let page = core
         .transport

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dynamokv_coordinator::{Membership, View};
-use dynamokv_handoff::Pair;
 use dynamokv_ring::{NodeId, PartitionId};
 
 use crate::core::Core;
+use crate::exchange::Pair;
 use crate::persist;
 use crate::transport::Transport;
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dynamokv_antientropy::{Answer, Question};
 use dynamokv_coordinator::{Fence, ReplicaError, ReplicaTransport};
 use dynamokv_gossip::GossipTransport;
 use dynamokv_handoff::{Entry, Page, RangeRequest};
@@ -19,7 +20,7 @@ pub trait HandoverTransport: Send + Sync + 'static {
         timeout: Duration,
     ) -> impl Future<Output = Result<Vec<bool>, ReplicaError>> + Send;
 
-    /// Asks `from` for a page of a partition, or of what differs in it.
+    /// Asks `from` for a page of a partition.
     fn fetch_range(
         &self,
         from: NodeId,
@@ -29,10 +30,40 @@ pub trait HandoverTransport: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Page, ReplicaError>> + Send;
 }
 
-/// The whole way to other nodes; the simulator has another one than [`Peers`].
-pub trait Transport: ReplicaTransport + GossipTransport + HandoverTransport {}
+/// Comparing copies with another owner.
+pub trait ExchangeTransport: Send + Sync + 'static {
+    /// Asks `to` a question; the answer is of the same kind.
+    fn exchange_trees(
+        &self,
+        to: NodeId,
+        fence: Fence,
+        question: &Question<Entry>,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Answer<Entry>, ReplicaError>> + Send;
+}
 
-impl<T: ReplicaTransport + GossipTransport + HandoverTransport> Transport for T {}
+/// The whole way to other nodes; the simulator has another one than [`Peers`].
+pub trait Transport:
+    ReplicaTransport + GossipTransport + HandoverTransport + ExchangeTransport
+{
+}
+
+impl<T: ReplicaTransport + GossipTransport + HandoverTransport + ExchangeTransport> Transport
+    for T
+{
+}
+
+impl ExchangeTransport for Peers {
+    async fn exchange_trees(
+        &self,
+        to: NodeId,
+        fence: Fence,
+        question: &Question<Entry>,
+        timeout: Duration,
+    ) -> Result<Answer<Entry>, ReplicaError> {
+        Self::exchange_trees(self, to, fence, question, timeout).await
+    }
+}
 
 impl HandoverTransport for Peers {
     async fn send_hints(

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use dynamokv::antientropy::{Answer, Question};
 use dynamokv::coordinator::{
     Error, Fence, Forwarded, Options, PutReply, PutRequest, ReplicaError, ReplicaRead,
     ReplicaState, ReplicaTransport, ReplicaWrite,
@@ -18,7 +19,9 @@ use dynamokv::rpc::{KvService, PeerService};
 use dynamokv::storage::planted::{self, Bug};
 use dynamokv::storage::{Family, MemoryEngine, ObjectKey, SyncMode};
 use dynamokv::vclock::CausalContext;
-use dynamokv::{EngineKind, HandoverTransport, NodeConfig, Parts, Service, Surroundings};
+use dynamokv::{
+    EngineKind, ExchangeTransport, HandoverTransport, NodeConfig, Parts, Service, Surroundings,
+};
 use parking_lot::Mutex;
 use tokio::time::{sleep, timeout};
 
@@ -101,6 +104,19 @@ impl HandoverTransport for Network {
         _: Duration,
     ) -> Result<Page, ReplicaError> {
         self.reach(from)?.fetch_range(fence, request.clone()).await
+    }
+}
+
+impl ExchangeTransport for Network {
+    async fn exchange_trees(
+        &self,
+        to: NodeId,
+        fence: Fence,
+        question: &Question<Entry>,
+        _: Duration,
+    ) -> Result<Answer<Entry>, ReplicaError> {
+        let service = self.reach(to)?;
+        service.exchange_trees(fence, question.clone()).await
     }
 }
 

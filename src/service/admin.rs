@@ -8,7 +8,7 @@ use dynamokv_ring::{NodeId, PartitionId, Placement};
 use dynamokv_rpc::{AdminError, AdminService, local_copy, pb};
 use dynamokv_storage::ObjectKey;
 
-use super::{Service, snapshot};
+use super::{Service, exchanges, snapshot};
 use crate::config::DurabilityMode;
 use crate::persist;
 use crate::transport::Transport;
@@ -92,6 +92,13 @@ impl<T: Transport> AdminService for Service<T> {
         Ok(pb::HintsResponse {
             targets: targets.collect(),
         })
+    }
+
+    async fn exchanges(
+        &self,
+        _: pb::ExchangesRequest,
+    ) -> Result<pb::ExchangesResponse, AdminError> {
+        Ok(exchanges::report(&self.core))
     }
 
     async fn read_local(
@@ -258,7 +265,7 @@ fn names(ids: impl IntoIterator<Item = NodeId>) -> Vec<String> {
     ids.into_iter().map(|id| id.to_string()).collect()
 }
 
-fn count(number: usize) -> u32 {
+pub(super) fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 

@@ -1,6 +1,7 @@
 //! What a node answers: clients, other nodes, operators.
 
 mod admin;
+mod exchanges;
 mod kv;
 mod peer;
 mod snapshot;

@@ -2,16 +2,18 @@
 
 use std::num::NonZeroUsize;
 
+use dynamokv_antientropy::{Answer, Question};
 use dynamokv_coordinator::{
     Error, FORGOTTEN, Fence, Forwarded, Membership, PutReply, Refusal, ReplicaError, ReplicaRead,
     ReplicaState, ReplicaWrite, View, WritePhase,
 };
 use dynamokv_gossip::Message;
-use dynamokv_handoff::{Entry, HintRequest, Page, RangePurpose, RangeRequest};
+use dynamokv_handoff::{Entry, HintRequest, Page, RangeRequest};
 use dynamokv_rpc::PeerService;
 use std::sync::Arc;
 
 use super::Service;
+use crate::exchange;
 use crate::transport::Transport;
 
 /// One page holds so much at most, whatever is asked for.
@@ -57,32 +59,34 @@ impl<T: Transport> PeerService for Service<T> {
         Ok(hints.map_err(failed)?.page)
     }
 
-    /// Only an owner gives from a range: to an heir while it writes to both rings, since what was written before is then in
-    /// it and what comes after reaches the heir by itself; to another owner at any time.
+    /// Only an owner gives from a range, to an heir, and while it writes to both rings: what was written before is then in
+    /// it, and what comes after reaches the heir by itself.
     async fn fetch_range(&self, fence: Fence, request: RangeRequest) -> Result<Page, ReplicaError> {
         let view = self.admit(&fence)?;
-        let allowed = match request.purpose {
-            RangePurpose::Transfer => view.writes == WritePhase::Both,
-            RangePurpose::Exchange(_) => true,
-        };
-        if !allowed || !view.current.owns(self.core.me, request.partition) {
+        if view.writes != WritePhase::Both || !view.current.owns(self.core.me, request.partition) {
             return Err(Refusal::NotOwner.into());
         }
-        // Neither heirs nor other owners may take what is here for all that there is.
+        // Heirs must not take what is here for all that there is.
         if view.forgotten.contains(&request.partition) {
             return Err(ReplicaError::Failed(FORGOTTEN.to_owned()));
         }
         let partition = view.current.range_of(request.partition);
         let bytes = request.bytes_max.min(PAGE_BYTES_MAX);
         let after = request.after.as_ref();
-        let scan = |range| self.core.store.scan(range, after, PAGE_ITEMS_MAX, bytes);
-        Ok(match &request.purpose {
-            RangePurpose::Transfer => scan(partition).map_err(failed)?.into(),
-            RangePurpose::Exchange(theirs) => {
-                let own = scan(theirs.within(partition)).map_err(failed)?;
-                theirs.answer(own.into())
-            }
-        })
+        let page = self
+            .core
+            .store
+            .scan(partition, after, PAGE_ITEMS_MAX, bytes);
+        Ok(page.map_err(failed)?.into())
+    }
+
+    async fn exchange_trees(
+        &self,
+        fence: Fence,
+        question: Question<Entry>,
+    ) -> Result<Answer<Entry>, ReplicaError> {
+        let view = self.admit(&fence)?;
+        exchange::answer(&self.core, &view, question).await
     }
 
     async fn push_gossip(

@@ -8,15 +8,12 @@ mod gain;
 mod hint_log;
 mod marker;
 mod message;
-mod rotation;
-mod stretch;
 mod timing;
 mod transfer;
 
 pub use delivery::{Delivered, Delivery, DeliveryConfig, Shipment};
 pub use gain::{Gain, gains};
 pub use hint_log::{HintLog, HintPage, Pending, Released};
-pub use message::{Entry, HintRequest, Page, RangePurpose, RangeRequest};
-pub use rotation::{Pair, Rotation};
-pub use stretch::{RangeDigest, Stretch};
+pub use message::{Entry, HintRequest, Page, RangeRequest};
+pub use timing::Pace;
 pub use transfer::{Progress, Pull, Transfer, TransferConfig};

@@ -3,8 +3,6 @@
 use dynamokv_ring::{NodeId, PartitionId};
 use dynamokv_storage::{ObjectKey, State};
 
-use crate::Stretch;
-
 /// One object on its way to an owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -72,16 +70,4 @@ pub struct RangeRequest {
     pub after: Option<ObjectKey>,
     /// Stop after about so many bytes; a page holds at least one object where there is one.
     pub bytes_max: usize,
-    /// What for.
-    pub purpose: RangePurpose,
-}
-
-/// What the objects of a partition are asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RangePurpose {
-    /// The asking node gains the partition in a membership change and takes everything.
-    Transfer,
-    /// The asking node owns the partition too and takes what differs from its own copies: the answer is
-    /// [`Stretch::answer`].
-    Exchange(Stretch),
 }

@@ -31,13 +31,14 @@ impl Backoff {
 /// Over any time `t` no more than `per_second * t` and one reservation are begun; idle time earns
 /// nothing, so there are no bursts after a pause.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub struct Pace {
     per_second: NonZeroU64,
     free_at: Option<Instant>,
 }
 
 impl Pace {
-    pub(crate) fn new(per_second: NonZeroU64) -> Self {
+    /// A limit of so many units a second.
+    pub fn new(per_second: NonZeroU64) -> Self {
         Self {
             per_second,
             free_at: None,
@@ -45,16 +46,17 @@ impl Pace {
     }
 
     /// When the next reservation may be made, at the earliest.
-    pub(crate) fn free_at(&self, now: Instant) -> Instant {
+    pub fn free_at(&self, now: Instant) -> Instant {
         self.free_at.map_or(now, |at| at.max(now))
     }
 
-    pub(crate) fn reserve(&mut self, units: u64, now: Instant) {
+    /// Begins work of so many units; whoever waits until [`free_at`](Self::free_at) keeps the limit.
+    pub fn reserve(&mut self, units: u64, now: Instant) {
         self.free_at = Some(later(self.free_at(now), self.cost(units)));
     }
 
     /// Replaces a reservation of `reserved` units by what was used.
-    pub(crate) fn correct(&mut self, reserved: u64, used: u64) {
+    pub fn correct(&mut self, reserved: u64, used: u64) {
         let Some(at) = self.free_at else { return };
         self.free_at = if used <= reserved {
             at.checked_sub(self.cost(reserved - used))

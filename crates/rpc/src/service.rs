@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use dynamokv_antientropy::{Answer, Question};
 use dynamokv_coordinator::{
     Error, Fence, Forwarded, GetReply, GetRequest, PutReply, PutRequest, ReplicaError, ReplicaRead,
     ReplicaState, ReplicaWrite,
@@ -54,12 +55,19 @@ pub trait PeerService: Send + Sync + 'static {
         request: HintRequest,
     ) -> impl Future<Output = Result<Page, ReplicaError>> + Send;
 
-    /// A page of a partition, or of what differs in it.
+    /// A page of a partition.
     fn fetch_range(
         &self,
         fence: Fence,
         request: RangeRequest,
     ) -> impl Future<Output = Result<Page, ReplicaError>> + Send;
+
+    /// Answers a question of an exchange between owners, with an answer of the same kind.
+    fn exchange_trees(
+        &self,
+        fence: Fence,
+        question: Question<Entry>,
+    ) -> impl Future<Output = Result<Answer<Entry>, ReplicaError>> + Send;
 
     /// Takes membership news, and gives the next message of the exchange.
     fn push_gossip(
@@ -94,6 +102,12 @@ pub trait AdminService: Send + Sync + 'static {
         &self,
         request: pb::HintsRequest,
     ) -> impl Future<Output = Result<pb::HintsResponse, AdminError>> + Send;
+
+    /// How this node's copies compare with those of other owners.
+    fn exchanges(
+        &self,
+        request: pb::ExchangesRequest,
+    ) -> impl Future<Output = Result<pb::ExchangesResponse, AdminError>> + Send;
 
     /// This node's own copy of a key.
     fn read_local(

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dynamokv::antientropy::{Answer, Question};
 use dynamokv::coordinator::{
     Error as PutError, Fence, Forwarded, PutReply, ReplicaError, ReplicaRead, ReplicaState,
     ReplicaTransport, ReplicaWrite,
@@ -11,7 +12,7 @@ use dynamokv::gossip::{GossipTransport, Message, TransportError};
 use dynamokv::handoff::{Entry, Page, RangeRequest};
 use dynamokv::ring::NodeId;
 use dynamokv::rpc::{AddressBook, PeerService};
-use dynamokv::{Addresses, HandoverTransport, Service};
+use dynamokv::{Addresses, ExchangeTransport, HandoverTransport, Service};
 
 use crate::courier::{self, Failure};
 use crate::down::Down;
@@ -35,6 +36,12 @@ impl Wires {
             place,
             book,
             down,
+        }
+    }
+
+    fn see(&self, entries: &[Entry]) {
+        for entry in entries {
+            self.world.see(&entry.key, &entry.state);
         }
     }
 
@@ -166,6 +173,36 @@ impl GossipTransport for Wires {
     }
 }
 
+impl ExchangeTransport for Wires {
+    async fn exchange_trees(
+        &self,
+        to: NodeId,
+        fence: Fence,
+        question: &Question<Entry>,
+        timeout: Duration,
+    ) -> Result<Answer<Entry>, ReplicaError> {
+        let what = match question {
+            Question::Overview { .. } => "compare all".to_owned(),
+            Question::Sums(places) => format!("compare {} places", places.len()),
+            Question::List(listing) => format!("list {} hashes", listing.items().len()),
+            Question::Push(entries) => format!("push {} objects", entries.len()),
+        };
+        if let Question::Push(entries) = question {
+            self.see(entries);
+        }
+        let question = question.clone();
+        let serve = move |service: Arc<Service<Wires>>| {
+            let question = question.clone();
+            async move { service.exchange_trees(fence, question).await }
+        };
+        let answer = self.ask(to, what, timeout, true, serve).await??;
+        if let Answer::Difference(difference) = &answer {
+            self.see(&difference.entries);
+        }
+        Ok(answer)
+    }
+}
+
 impl HandoverTransport for Wires {
     async fn send_hints(
         &self,
@@ -174,9 +211,7 @@ impl HandoverTransport for Wires {
         entries: &[Entry],
         timeout: Duration,
     ) -> Result<Vec<bool>, ReplicaError> {
-        for entry in entries {
-            self.world.see(&entry.key, &entry.state);
-        }
+        self.see(entries);
         let what = format!("hand over {} objects", entries.len());
         let entries = entries.to_vec();
         let serve = move |service: Arc<Service<Wires>>| {
@@ -200,9 +235,7 @@ impl HandoverTransport for Wires {
             async move { service.fetch_range(fence, request).await }
         };
         let page = self.ask(from, what, timeout, true, serve).await??;
-        for entry in &page.entries {
-            self.world.see(&entry.key, &entry.state);
-        }
+        self.see(&page.entries);
         Ok(page)
     }
 }

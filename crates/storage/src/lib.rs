@@ -27,8 +27,9 @@ pub use key::{KEY_BYTES_MAX, Keyspace, ObjectKey};
 pub use name::{NAME_BYTES_MAX, NameKind};
 pub use raw::{RawOptions, RawPage, RawStore};
 pub use store::{
-    Applied, Counters, Cursor, DamagedRecord, Joined, ObjectStore, Opened, Page, Purged,
-    RangeStatistics, Scrubbed, Settle, Settled, StoreOptions, VerifyReport,
+    Applied, Change, Counters, Cursor, DamagedRecord, Joined, Moment, ObjectStore, Observer,
+    Opened, Page, Purged, RangeStatistics, Scrubbed, Settle, Settled, StoreOptions, VerifyReport,
+    Walked,
 };
 pub use sync::{Durability, SyncMode, SyncWait, WriteSeq};
 pub use value::{State, Value, decode_state, encode_state, shown};

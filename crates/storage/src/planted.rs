@@ -37,6 +37,8 @@ pub enum Bug {
     RepairOverwrites,
     /// A copy that is held for another replica counts before it is synced.
     FallbackNotDurable,
+    /// An exchange between owners replaces the state that it should join.
+    ExchangeOverwrites,
 }
 
 thread_local! {
@@ -45,7 +47,7 @@ thread_local! {
 
 impl Bug {
     /// Every bug, in the order of the declaration.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::HintLostBeforeAck,
         Self::NodeCountedTwice,
         Self::ContextIgnored,
@@ -53,6 +55,7 @@ impl Bug {
         Self::DeltaWithoutContext,
         Self::RepairOverwrites,
         Self::FallbackNotDurable,
+        Self::ExchangeOverwrites,
     ];
 
     const fn name(self) -> &'static str {
@@ -64,6 +67,7 @@ impl Bug {
             Self::DeltaWithoutContext => "delta-without-context",
             Self::RepairOverwrites => "repair-overwrites",
             Self::FallbackNotDurable => "fallback-not-durable",
+            Self::ExchangeOverwrites => "exchange-overwrites",
         }
     }
 }

@@ -5,7 +5,5 @@ mod delivery;
 mod gains;
 mod hint_log;
 mod lossless;
-mod rotation;
-mod stretch;
 mod support;
 mod transfer;

@@ -1,9 +1,7 @@
 //! What travels when data is handed to its owners.
 
 use dynamokv_coordinator::{Fence, ReplicaError};
-use dynamokv_handoff::{
-    Entry, HintRequest, Page, RangeDigest, RangePurpose, RangeRequest, Stretch,
-};
+use dynamokv_handoff::{Entry, HintRequest, Page, RangeRequest};
 use dynamokv_ring::{NodeId, PartitionId};
 use dynamokv_storage::ObjectKey;
 
@@ -119,44 +117,13 @@ impl TryFrom<pb::FetchHintsRequest> for (Fence, HintRequest) {
     }
 }
 
-impl From<&Stretch> for pb::Stretch {
-    fn from(Stretch { until, digest }: &Stretch) -> Self {
-        Self {
-            until: until.as_ref().map(Into::into),
-            objects: digest.objects,
-            hash_high: (digest.hash >> u64::BITS) as u64,
-            hash_low: digest.hash as u64,
-        }
-    }
-}
-
-impl TryFrom<pb::Stretch> for Stretch {
-    type Error = Error;
-
-    fn try_from(message: pb::Stretch) -> Result<Self> {
-        let digest = RangeDigest {
-            objects: message.objects,
-            hash: u128::from(message.hash_high) << u64::BITS | u128::from(message.hash_low),
-        };
-        Ok(Self {
-            until: optional_key(message.until)?,
-            digest,
-        })
-    }
-}
-
 impl From<(Fence, &RangeRequest)> for pb::FetchRangeRequest {
     fn from((fence, request): (Fence, &RangeRequest)) -> Self {
-        let exchange = match &request.purpose {
-            RangePurpose::Transfer => None,
-            RangePurpose::Exchange(stretch) => Some(stretch.into()),
-        };
         Self {
             fence: Some(fence.into()),
             partition: request.partition.0,
             after: request.after.as_ref().map(Into::into),
             bytes_max: request.bytes_max as u64,
-            exchange,
         }
     }
 }
@@ -165,15 +132,10 @@ impl TryFrom<pb::FetchRangeRequest> for (Fence, RangeRequest) {
     type Error = Error;
 
     fn try_from(message: pb::FetchRangeRequest) -> Result<Self> {
-        let purpose = match message.exchange {
-            None => RangePurpose::Transfer,
-            Some(stretch) => RangePurpose::Exchange(stretch.try_into()?),
-        };
         let request = RangeRequest {
             partition: PartitionId(message.partition),
             after: optional_key(message.after)?,
             bytes_max: saturating_usize(message.bytes_max),
-            purpose,
         };
         Ok((fence_from(message.fence)?, request))
     }

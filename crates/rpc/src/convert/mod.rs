@@ -1,6 +1,7 @@
 //! Domain types to messages and back. What comes from outside is checked: every `TryFrom` gives a typed error, and
 //! whatever it accepts is written again as it was.
 
+mod exchange;
 mod facts;
 mod fence;
 mod forward;

@@ -7,6 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dynamokv_antientropy::{Answer, Question};
 use dynamokv_coordinator::{
     Error as PutError, Fence, Forwarded, PutReply, ReplicaError, ReplicaRead, ReplicaState,
     ReplicaTransport, ReplicaWrite,
@@ -150,7 +151,7 @@ impl Peers {
             .try_into()
     }
 
-    /// Asks a node for a page of a partition, or of what differs in it.
+    /// Asks a node for a page of a partition.
     ///
     /// # Errors
     /// As those of [`ReplicaTransport`].
@@ -163,6 +164,25 @@ impl Peers {
     ) -> Result<Page, ReplicaError> {
         let request = pb::FetchRangeRequest::from((fence, request));
         let call = |mut client: Client, request| async move { client.fetch_range(request).await };
+        self.ask(to, Traffic::Bulk, request, timeout, call)
+            .await?
+            .try_into()
+    }
+
+    /// Asks an owner a question of an exchange.
+    ///
+    /// # Errors
+    /// As those of [`ReplicaTransport`].
+    pub async fn exchange_trees(
+        &self,
+        to: NodeId,
+        fence: Fence,
+        question: &Question<Entry>,
+        timeout: Duration,
+    ) -> Result<Answer<Entry>, ReplicaError> {
+        let request = pb::ExchangeTreesRequest::from((fence, question));
+        let call =
+            |mut client: Client, request| async move { client.exchange_trees(request).await };
         self.ask(to, Traffic::Bulk, request, timeout, call)
             .await?
             .try_into()

@@ -34,6 +34,13 @@ impl<S: AdminService> pb::admin_server::Admin for Handler<S> {
         answer(self.service.hints(request.into_inner()).await)
     }
 
+    async fn exchanges(
+        &self,
+        request: Request<pb::ExchangesRequest>,
+    ) -> Answer<pb::ExchangesResponse> {
+        answer(self.service.exchanges(request.into_inner()).await)
+    }
+
     async fn read_local(
         &self,
         request: Request<pb::ReadLocalRequest>,

@@ -88,6 +88,16 @@ impl<S: PeerService> pb::dynamo_rpc_server::DynamoRpc for Handler<S> {
         ))
     }
 
+    async fn exchange_trees(
+        &self,
+        request: Request<pb::ExchangeTreesRequest>,
+    ) -> Result<Response<pb::ExchangeTreesResponse>, Status> {
+        let (fence, question) = read(request)?;
+        Ok(Response::new(
+            self.service.exchange_trees(fence, question).await.into(),
+        ))
+    }
+
     async fn push_gossip(
         &self,
         request: Request<pb::PushGossipRequest>,

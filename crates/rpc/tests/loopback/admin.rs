@@ -52,6 +52,8 @@ async fn each_call_reaches_its_method() {
             .len(),
         1
     );
+    let exchanges = client.exchanges(pb::ExchangesRequest {}).await.unwrap();
+    assert_eq!(exchanges.into_inner().keys, 7);
     let local = pb::ReadLocalRequest {
         keyspace: "here".to_owned(),
         key: "k".into(),

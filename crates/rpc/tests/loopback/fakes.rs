@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dynamokv_antientropy::{Answer as TreeAnswer, Question};
 use dynamokv_coordinator::{
     Answer, AnswerKind, Error, Fence, Forwarded, GetReply, GetRequest, Options, PutReply,
     PutRequest, ReplicaError, ReplicaRead, ReplicaState, ReplicaWrite,
@@ -149,6 +150,7 @@ pub(crate) enum Asked {
     SendHints(Fence, Vec<Entry>),
     FetchHints(Fence, HintRequest),
     FetchRange(Fence, RangeRequest),
+    Trees(Fence, Question<Entry>),
     Gossip(Message),
 }
 
@@ -161,6 +163,7 @@ pub(crate) struct FakePeer {
     pub(crate) forward: Result<PutReply, Error>,
     pub(crate) hints: Result<Vec<bool>, ReplicaError>,
     pub(crate) page: Result<Page, ReplicaError>,
+    pub(crate) trees: Result<TreeAnswer<Entry>, ReplicaError>,
     pub(crate) gossip: Result<Option<Message>, dynamokv_gossip::Error>,
 }
 
@@ -185,6 +188,7 @@ impl Default for FakePeer {
             forward: Err(Error::NotMember),
             hints: Ok(Vec::new()),
             page: Ok(Page::default()),
+            trees: Ok(TreeAnswer::Taken),
             gossip: Ok(None),
         }
     }
@@ -223,6 +227,15 @@ impl PeerService for FakePeer {
     async fn fetch_range(&self, fence: Fence, request: RangeRequest) -> Result<Page, ReplicaError> {
         self.begin(Asked::FetchRange(fence, request)).await;
         self.page.clone()
+    }
+
+    async fn exchange_trees(
+        &self,
+        fence: Fence,
+        question: Question<Entry>,
+    ) -> Result<TreeAnswer<Entry>, ReplicaError> {
+        self.begin(Asked::Trees(fence, question)).await;
+        self.trees.clone()
     }
 
     async fn push_gossip(
@@ -272,6 +285,16 @@ impl AdminService for FakeAdmin {
     async fn hints(&self, _: pb::HintsRequest) -> Result<pb::HintsResponse, AdminError> {
         self.answer(pb::HintsResponse {
             targets: vec![pb::HintCount::default()],
+        })
+    }
+
+    async fn exchanges(
+        &self,
+        _: pb::ExchangesRequest,
+    ) -> Result<pb::ExchangesResponse, AdminError> {
+        self.answer(pb::ExchangesResponse {
+            keys: 7,
+            ..Default::default()
         })
     }
 

@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dynamokv_antientropy::{Answer as TreeAnswer, Difference, Question};
 use dynamokv_coordinator::{
     Answer, AnswerKind, Error, ErrorKind, PutReply, Refusal, ReplicaError, ReplicaState,
     ReplicaTransport,
@@ -10,7 +11,7 @@ use dynamokv_coordinator::{
 use dynamokv_gossip::{
     Ack, Error as GossipError, FORMAT_VERSION, GossipTransport, Header, Message, TransportError,
 };
-use dynamokv_handoff::{Entry, HintRequest, Page, RangePurpose, RangeRequest, Stretch};
+use dynamokv_handoff::{Entry, HintRequest, Page, RangeRequest};
 use dynamokv_ring::{NodeId, PartitionId};
 use dynamokv_rpc::pb::{self, dynamo_rpc_client::DynamoRpcClient};
 use dynamokv_rpc::{AddressBook, Peers, PeersConfig, ServerBuilder, ServerConfig};
@@ -57,6 +58,13 @@ fn page() -> Page {
     }
 }
 
+fn difference() -> TreeAnswer<Entry> {
+    TreeAnswer::Difference(Difference {
+        entries: page().entries,
+        ..Difference::default()
+    })
+}
+
 fn gossip() -> Message {
     let header = Header {
         format: FORMAT_VERSION,
@@ -97,6 +105,7 @@ async fn questions_and_answers_arrive_as_they_were_sent() {
         forward: Ok(reply.clone()),
         hints: Ok(vec![true]),
         page: Ok(page()),
+        trees: Ok(difference()),
         gossip: Ok(Some(gossip())),
         ..FakePeer::default()
     })
@@ -131,11 +140,15 @@ async fn questions_and_answers_arrive_as_they_were_sent() {
         partition: PartitionId(3),
         after: None,
         bytes_max: 1 << 20,
-        purpose: RangePurpose::Exchange(Stretch::of(&page())),
     };
     assert_eq!(
         peers.fetch_range(NODE, fence(), &range, PATIENCE).await,
         Ok(page())
+    );
+    let push = Question::Push(page().entries);
+    assert_eq!(
+        peers.exchange_trees(NODE, fence(), &push, PATIENCE).await,
+        Ok(difference())
     );
     let address = _server.address.to_string();
     assert_eq!(peers.exchange(&address, gossip()).await, Ok(Some(gossip())));
@@ -149,6 +162,7 @@ async fn questions_and_answers_arrive_as_they_were_sent() {
         Asked::SendHints(fence(), page().entries),
         Asked::FetchHints(fence(), hints),
         Asked::FetchRange(fence(), range),
+        Asked::Trees(fence(), push),
         Asked::Gossip(gossip()),
     ];
     assert_eq!(fake.take_asked(), expected);
@@ -164,6 +178,7 @@ async fn refusals_and_failures_arrive_as_what_they_are() {
         forward: Err(Error::Refused(Refusal::NotOwner)),
         hints: Err(failed.clone()),
         page: Err(Refusal::OtherCluster.into()),
+        trees: Err(Refusal::NotOwner.into()),
         gossip: Err(GossipError::MemberLeft { id: NODE }),
         ..FakePeer::default()
     })
@@ -186,10 +201,14 @@ async fn refusals_and_failures_arrive_as_what_they_are() {
         partition: PartitionId(3),
         after: None,
         bytes_max: 1,
-        purpose: RangePurpose::Transfer,
     };
     let refused = peers.fetch_range(NODE, fence(), &range, PATIENCE).await;
     assert_eq!(refused, Err(Refusal::OtherCluster.into()));
+    let overview = Question::Overview { from: NODE, sum: 1 };
+    let refused = peers
+        .exchange_trees(NODE, fence(), &overview, PATIENCE)
+        .await;
+    assert_eq!(refused, Err(Refusal::NotOwner.into()));
     let refused = peers.exchange(&server.address.to_string(), gossip()).await;
     assert_eq!(
         refused,

@@ -10,6 +10,7 @@ use super::{ObjectStore, identity, meta};
 use crate::Result;
 use crate::engine::{EVERYTHING, Engine, Family};
 use crate::error::Damage;
+use crate::hash::StateHash;
 use crate::key::ObjectKey;
 use crate::record;
 use crate::value::State;
@@ -152,6 +153,24 @@ pub(super) fn read(
     engine_key: &Bytes,
     stored: &Bytes,
 ) -> Result<(ObjectKey, State), DamagedRecord> {
+    read_encoded(engine_key, stored).map(|(key, state, _)| (key, state))
+}
+
+/// With the hash of the state.
+pub(super) fn read_hashed(
+    engine_key: &Bytes,
+    stored: &Bytes,
+) -> Result<(ObjectKey, State, StateHash), DamagedRecord> {
+    let (key, state, encoded) = read_encoded(engine_key, stored)?;
+    let hash = StateHash::of_encoded(&key, &encoded);
+    Ok((key, state, hash))
+}
+
+/// With the canonical bytes of the state.
+fn read_encoded(
+    engine_key: &Bytes,
+    stored: &Bytes,
+) -> Result<(ObjectKey, State, Bytes), DamagedRecord> {
     let damaged = |key, reason| DamagedRecord {
         key,
         engine_key: engine_key.clone(),
@@ -161,7 +180,7 @@ pub(super) fn read(
         return Err(damaged(None, Damage::Key));
     };
     match record::decode(engine_key, stored) {
-        Ok((record, _)) => Ok((key, record.state)),
+        Ok((record, encoded)) => Ok((key, record.state, encoded)),
         Err(reason) => Err(damaged(Some(key), reason)),
     }
 }

@@ -5,12 +5,14 @@ mod counters;
 mod epochs;
 mod identity;
 mod meta;
+mod observer;
 mod options;
 mod range;
 mod scan;
 mod stripes;
 #[cfg(test)]
 mod tests;
+mod walk;
 mod write;
 
 use std::fmt;
@@ -22,9 +24,11 @@ use bytes::Bytes;
 pub use check::{DamagedRecord, Scrubbed, VerifyReport};
 pub use counters::Counters;
 pub use identity::Opened;
+pub use observer::{Change, Observer};
 pub use options::StoreOptions;
 pub use range::{Cursor, Purged, RangeStatistics};
 pub use scan::Page;
+pub use walk::{Moment, Walked};
 pub use write::{Applied, Joined, Settle, Settled};
 
 use counters::Meters;
@@ -60,6 +64,7 @@ pub struct ObjectStore {
     sync: GroupSync,
     stripes: Stripes,
     epochs: Epochs,
+    observer: Option<Box<dyn Observer>>,
     opened: Opened,
     generation: u64,
     /// Changes only while every stripe is locked.
@@ -83,6 +88,26 @@ impl ObjectStore {
     /// [`Error::ForeignNode`] and [`Error::NewerFormat`] for another's store, [`Error::DamagedMeta`],
     /// [`Error::UnknownFamily`], or the engine's failure. Nothing was changed, or nothing that matters.
     pub fn open(engine: Arc<dyn Engine>, options: StoreOptions) -> Result<Arc<Self>> {
+        Self::open_with(engine, options, None)
+    }
+
+    /// As [`open`](Self::open); `observer` hears of every change from now on.
+    ///
+    /// # Errors
+    /// As those of [`open`](Self::open).
+    pub fn open_observed(
+        engine: Arc<dyn Engine>,
+        options: StoreOptions,
+        observer: impl Observer,
+    ) -> Result<Arc<Self>> {
+        Self::open_with(engine, options, Some(Box::new(observer)))
+    }
+
+    fn open_with(
+        engine: Arc<dyn Engine>,
+        options: StoreOptions,
+        observer: Option<Box<dyn Observer>>,
+    ) -> Result<Arc<Self>> {
         let families = engine.families();
         if let Some(family) = [Family::OBJECTS, Family::META]
             .into_iter()
@@ -107,6 +132,7 @@ impl ObjectStore {
             sync,
             stripes: Stripes::new(),
             epochs,
+            observer,
             opened: identity.opened,
             generation: identity.generation,
             incarnation: AtomicU64::new(identity.incarnation),
@@ -218,6 +244,12 @@ impl ObjectStore {
         self.sync.is_full()
     }
 
+    /// Whether a write has failed since the opening. It is not visible, but may be at the next opening, also after a clean stop.
+    #[must_use]
+    pub fn has_failed_writes(&self) -> bool {
+        self.sync.write_failed()
+    }
+
     /// Why writes are refused since a sync failed; `None` while all is well. The store must be opened again.
     #[must_use]
     pub fn poison(&self) -> Option<Arc<str>> {
@@ -319,6 +351,15 @@ impl ObjectStore {
     /// [`Error::Closed`] the second time, [`Error::Poisoned`] or the engine's failure; the stop then counts as unclean, or
     /// as clean with everything on disk.
     pub fn close(&self) -> Result<()> {
+        self.close_with(|_| {})
+    }
+
+    /// As [`close`](Self::close). `last` runs when all changes are made, and adds operations on other families, or
+    /// [`stage_meta`](Self::stage_meta), that become durable together with the mark.
+    ///
+    /// # Errors
+    /// As those of [`close`](Self::close).
+    pub fn close_with(&self, last: impl FnOnce(&mut Batch)) -> Result<()> {
         let _all = self.stripes.lock_all();
         self.refuse_if_closed()?;
         // Before the mark: no write may follow it, not even after a failure to write it, for it may be on disk.
@@ -328,9 +369,19 @@ impl ObjectStore {
         if self.in_doubt() {
             identity::stage_incarnation(&mut batch, self.incarnation.load(Ordering::Acquire) + 1);
         }
+        last(&mut batch);
         identity::stage_clean_stop(&mut batch);
         self.sync.write(batch)?;
         self.sync.sync_now()
+    }
+
+    /// A change is visible, and its key still locked.
+    fn tell(&self, change: Change) {
+        if let Some(observer) = &self.observer
+            && change.old != change.new
+        {
+            observer.changed(&change);
+        }
     }
 
     fn refuse_if_closed(&self) -> Result<()> {

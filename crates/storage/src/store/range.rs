@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use dynamokv_ring::TokenRange;
 
-use super::ObjectStore;
+use super::{Change, ObjectStore, check};
 use crate::Result;
 use crate::engine::{Batch, Family, KeyRange};
 use crate::key::Keyspace;
@@ -71,7 +71,11 @@ impl ObjectStore {
         let (first, end) = bounds.for_deletion();
         batch.delete_range(&Family::OBJECTS, first, end);
         markers(&mut batch);
-        self.drop_records(batch)
+        let seq = self.drop_records(batch)?;
+        if let Some(observer) = &self.observer {
+            observer.cleared(range);
+        }
+        Ok(seq)
     }
 
     /// As [`purge`](Self::purge), for the keys of one keyspace, which lie scattered: looks at up to `limit_records`
@@ -90,17 +94,27 @@ impl ObjectStore {
         let _all = self.stripes.lock_all();
         self.refuse_if_closed()?;
         let mut batch = Batch::new();
+        let mut dropped = Vec::new();
         let (mut last, mut next) = (None, None);
         let snapshot = self.engine().snapshot();
         let entries = snapshot.range(&Family::OBJECTS, bounds.after(after))?;
         for (nth, entry) in entries.enumerate() {
-            let (engine_key, _) = entry?;
+            let (engine_key, stored) = entry?;
             if nth >= limit_records.max(1) {
                 next = last.map(Cursor);
                 break;
             }
             if keyspace.holds(&engine_key) {
                 batch.delete(&Family::OBJECTS, engine_key.clone());
+                if self.observer.is_some()
+                    && let Ok((key, _, hash)) = check::read_hashed(&engine_key, &stored)
+                {
+                    dropped.push(Change {
+                        token: key.token(),
+                        old: Some(hash),
+                        new: None,
+                    });
+                }
             }
             last = Some(engine_key);
         }
@@ -111,6 +125,7 @@ impl ObjectStore {
         } else {
             self.drop_records(batch)?
         };
+        dropped.into_iter().for_each(|change| self.tell(change));
         Ok(Purged { records, next, seq })
     }
 

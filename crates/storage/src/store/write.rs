@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use dynamokv_vclock::{CausalContext, Dot, Position, issue};
 use parking_lot::MutexGuard;
 
-use super::ObjectStore;
+use super::{Change, ObjectStore};
 use crate::engine::{Batch, Family};
 use crate::hash::StateHash;
 use crate::key::ObjectKey;
@@ -142,6 +142,11 @@ impl ObjectStore {
             .sync
             .write(batch)
             .inspect_err(|_| self.dots_in_doubt.store(true, Ordering::Release))?;
+        self.tell(Change {
+            token: key.token(),
+            old: previous,
+            new: Some(hash),
+        });
         Ok(Applied {
             dot,
             delta,
@@ -188,6 +193,11 @@ impl ObjectStore {
         };
         markers(&mut batch);
         let seq = self.write_some(batch)?;
+        self.tell(Change {
+            token: key.token(),
+            old: previous,
+            new: Some(hash),
+        });
         Ok(Joined {
             changed,
             hash,
@@ -239,6 +249,13 @@ impl ObjectStore {
                 self.drops_in_doubt.store(true, Ordering::Release);
             }
         })?;
+        if dropped.is_some() {
+            self.tell(Change {
+                token: key.token(),
+                old: dropped,
+                new: None,
+            });
+        }
         Ok(Settled {
             output,
             dropped,

@@ -77,6 +77,7 @@ impl GroupSync {
             poisoned: AtomicBool::new(false),
             lapses: AtomicU64::new(0),
             full: AtomicBool::new(false),
+            write_failed: AtomicBool::new(false),
             queue: Mutex::new(Queue::default()),
             wake: Condvar::new(),
         });
@@ -109,7 +110,10 @@ impl GroupSync {
         if full != self.shared.full.load(Ordering::Relaxed) {
             self.shared.full.store(full, Ordering::Relaxed);
         }
-        written?;
+        if let Err(error) = written {
+            self.shared.write_failed.store(true, Ordering::Release);
+            return Err(error);
+        }
         Ok(WriteSeq(
             self.shared.applied.fetch_add(1, Ordering::AcqRel) + 1,
         ))
@@ -153,6 +157,11 @@ impl GroupSync {
     /// Whether the last write or sync found no room.
     pub(crate) fn is_full(&self) -> bool {
         self.shared.full.load(Ordering::Relaxed) || self.shared.queue.lock().is_curable()
+    }
+
+    /// Whether a write has failed: it may come back when the engine is opened again.
+    pub(crate) fn write_failed(&self) -> bool {
+        self.shared.write_failed.load(Ordering::Acquire)
     }
 
     /// How often a sync has failed and writes were refused after it.
@@ -207,6 +216,7 @@ struct Shared {
     lapses: AtomicU64,
     /// The last write found no room.
     full: AtomicBool,
+    write_failed: AtomicBool,
     queue: Mutex<Queue>,
     wake: Condvar,
 }

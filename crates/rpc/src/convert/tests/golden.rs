@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dynamokv_antientropy::{Item, Listing, Parent, Prefix, Question, Ranges};
 use dynamokv_coordinator::{Fence, Forwarded, Options, PutRequest, QuorumMode, ReplicaWrite};
 use dynamokv_gossip::ClusterFacts;
-use dynamokv_handoff::{RangeDigest, RangePurpose, RangeRequest, Stretch};
-use dynamokv_ring::{Member, NodeId, PartitionId};
+use dynamokv_handoff::RangeRequest;
+use dynamokv_ring::{Member, NodeId, PartitionId, Token, TokenRange};
 use dynamokv_storage::{ObjectKey, State, Value};
 use dynamokv_vclock::{ActorId, CausalContext, Dot, Epoch, HybridTime};
 use prost::Message;
@@ -86,26 +87,56 @@ fn forwarded_put() {
 }
 
 #[test]
-fn range_request_of_an_exchange() {
-    let stretch = Stretch {
-        until: Some(ObjectKey::new("default", "u").unwrap()),
-        digest: RangeDigest {
-            objects: 2,
-            hash: 0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10,
-        },
-    };
+fn range_request() {
     let request = RangeRequest {
         partition: PartitionId(7),
         after: Some(ObjectKey::new("default", "a").unwrap()),
         bytes_max: 9,
-        purpose: RangePurpose::Exchange(stretch),
     };
     assert_eq!(
         hex(&pb::FetchRangeRequest::from((sample_fence(), &request))),
         concat!(
             "0a160902010000000000001003190504000000000000200610071a0c0a0764656661756c74120161",
-            "20092a220a0c0a0764656661756c74120175100219080706050403020121100f0e0d0c0b0a09",
+            "2009",
         )
+    );
+}
+
+#[test]
+fn questions_of_an_exchange() {
+    let question = |question| hex(&pb::ExchangeTreesRequest::from((sample_fence(), &question)));
+    let fence = "0a16090201000000000000100319050400000000000020 06".replace(' ', "");
+    let sum = 0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10;
+    let overview = question(Question::Overview {
+        from: NodeId(3),
+        sum,
+    });
+    assert_eq!(
+        overview,
+        format!("{fence}121b0903000000000000001108070605040302011910 0f0e0d0c0b0a09")
+            .replace(' ', "")
+    );
+    let prefix = Prefix::of(Token(0x1234 << 48), 8);
+    let sums = question(Question::Sums(vec![Parent::new(prefix, 12).unwrap()]));
+    assert_eq!(
+        sums,
+        format!("{fence}1a100a08000000000000001212010 81a010c").replace(' ', "")
+    );
+    let range = TokenRange {
+        first: Token(1),
+        last: Token(2),
+    };
+    let items = vec![Item {
+        token: Token(2),
+        hash: sum,
+    }];
+    let listing = Listing::new(Ranges::union(vec![range]), items, 9).unwrap();
+    assert_eq!(
+        question(Question::List(listing)),
+        format!(
+            "{fence}22340a0801000000000000001208020000000000000 01a080200000000000000220808070605040302012a08100f0e0d0c0b0a093009"
+        )
+        .replace(' ', "")
     );
 }
 

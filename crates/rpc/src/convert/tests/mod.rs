@@ -5,12 +5,13 @@ mod strategies;
 
 use std::sync::Arc;
 
+use dynamokv_antientropy::{Answer, Difference, Listing, Question, Sums};
 use dynamokv_coordinator::{
     Error as PutError, ErrorKind, Fence, Forwarded, PutReply, ReplicaError, ReplicaRead,
     ReplicaState, ReplicaWrite,
 };
 use dynamokv_gossip::ClusterFacts;
-use dynamokv_handoff::{Entry, HintRequest, Page, RangeRequest, Stretch};
+use dynamokv_handoff::{Entry, HintRequest, Page, RangeRequest};
 use dynamokv_ring::{Member, NodeId, PartitionId};
 use proptest::collection::vec;
 use proptest::option;
@@ -65,8 +66,16 @@ proptest! {
         let limit = limit as usize;
         let hints = HintRequest { target: NodeId(number.into()), after: after.clone(), limit };
         prop_assert_eq!(travel(&pb::FetchHintsRequest::from((fence, &hints))).try_into(), Ok((fence, hints)));
-        let range = RangeRequest { partition: PartitionId(number), after, bytes_max: limit, purpose };
+        let range = RangeRequest { partition: PartitionId(number), after, bytes_max: limit };
         prop_assert_eq!(travel(&pb::FetchRangeRequest::from((fence, &range))).try_into(), Ok((fence, range)));
+    }
+
+    #[test]
+    fn an_exchange_travels_as_it_was_meant(fence in fence(), question in question(), answer in tree_answer()) {
+        let sent = pb::ExchangeTreesRequest::from((fence, &question));
+        prop_assert_eq!(travel(&sent).try_into(), Ok((fence, question)));
+        let sent = pb::ExchangeTreesResponse::from(Ok(answer.clone()));
+        prop_assert_eq!(Answer::try_from(travel(&sent)), Ok(answer));
     }
 
     #[test]
@@ -97,9 +106,8 @@ proptest! {
             (fence(), page()).prop_map(|(fence, page)| {
                 pb::SendHintsRequest::from((fence, page.entries.as_slice())).encode_to_vec()
             }),
-            (fence(), purpose()).prop_map(|(fence, purpose)| {
-                let request = RangeRequest { partition: PartitionId(1), after: None, bytes_max: 1, purpose };
-                pb::FetchRangeRequest::from((fence, &request)).encode_to_vec()
+            (fence(), question()).prop_map(|(fence, question)| {
+                pb::ExchangeTreesRequest::from((fence, &question)).encode_to_vec()
             }),
             facts().prop_map(|facts| encode_facts(&facts).to_vec()),
         ],
@@ -120,7 +128,10 @@ proptest! {
         stable::<pb::SendHintsRequest, (Fence, Vec<Entry>)>(&bytes, |(fence, entries)| (*fence, entries.as_slice()).into())?;
         stable::<pb::FetchHintsRequest, (Fence, HintRequest)>(&bytes, |(fence, request)| (*fence, request).into())?;
         stable::<pb::FetchRangeRequest, (Fence, RangeRequest)>(&bytes, |(fence, request)| (*fence, request).into())?;
-        stable::<pb::Stretch, Stretch>(&bytes, |taken| taken.into())?;
+        stable::<pb::ExchangeTreesRequest, (Fence, Question<Entry>)>(&bytes, |(fence, question)| (*fence, question).into())?;
+        stable::<pb::TreeListing, Listing>(&bytes, |taken| taken.into())?;
+        stable::<pb::PlaceSums, Sums>(&bytes, |taken| taken.into())?;
+        stable::<pb::TreeDifference, Difference<Entry>>(&bytes, |taken| taken.into())?;
         stable::<pb::ObjectPage, Page>(&bytes, |taken| taken.into())?;
         stable::<pb::ClusterFacts, ClusterFacts>(&bytes, |taken| taken.into())?;
         if let Ok(facts) = decode_facts(&bytes) {

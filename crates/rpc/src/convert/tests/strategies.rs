@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use dynamokv_antientropy::{
+    Answer, Difference, Item, Listing, Parent, Prefix, Question, Ranges, Sums,
+};
 use dynamokv_coordinator::{
     Answer, AnswerKind, ErrorKind, Fence, Forwarded, Options, PutReply, PutRequest, QuorumMode,
     Refusal, ReplicaError,
 };
 use dynamokv_gossip::{Change, ClusterFacts, Target};
-use dynamokv_handoff::{Entry, Page, RangeDigest, RangePurpose, Stretch};
+use dynamokv_handoff::{Entry, Page};
 use dynamokv_ring::{Member, NodeId};
 use dynamokv_storage::{ObjectKey, State, Value};
 use dynamokv_vclock::{ActorId, CausalContext, Dot, Epoch, HybridTime};
@@ -166,17 +169,71 @@ pub(super) fn page() -> impl Strategy<Value = Page> {
     (vec(entry, 0..4), option::of(key())).prop_map(|(entries, next)| Page { entries, next })
 }
 
-pub(super) fn purpose() -> impl Strategy<Value = RangePurpose> {
-    let stretch =
-        (option::of(key()), any::<u64>(), any::<u128>()).prop_map(|(until, objects, hash)| {
-            Stretch {
-                until,
-                digest: RangeDigest { objects, hash },
-            }
+fn entries() -> impl Strategy<Value = Vec<Entry>> {
+    let entry = (key(), state()).prop_map(|(key, state)| Entry { key, state });
+    vec(entry, 0..4)
+}
+
+fn listing() -> impl Strategy<Value = Listing> {
+    let ends = vec(any::<u64>(), 0..8);
+    let items = vec((any::<u64>(), any::<u128>()), 0..8);
+    (ends, items, 0..usize::MAX).prop_map(|(mut ends, items, bytes_max)| {
+        ends.sort();
+        ends.dedup();
+        let ranges = ends.chunks(2).map(|pair| TokenRange {
+            first: Token(pair[0]),
+            last: Token(*pair.last().unwrap()),
         });
+        let ranges = Ranges::checked(ranges.collect()).unwrap();
+        let items = items.into_iter().map(|(token, hash)| Item {
+            token: Token(token),
+            hash,
+        });
+        let mut items: Vec<Item> = items.filter(|item| ranges.contains(item.token)).collect();
+        items.extend(ends.iter().map(|token| Item {
+            token: Token(*token),
+            hash: 7,
+        }));
+        items.sort();
+        Listing::new(ranges, items, bytes_max).unwrap()
+    })
+}
+
+pub(super) fn question() -> impl Strategy<Value = Question<Entry>> {
+    let parent = (any::<u64>(), 0..=24_u8, 0..=8_u8).prop_map(|(token, length, further)| {
+        Parent::new(
+            Prefix::of(Token(token), length),
+            (length + further).min(Prefix::LENGTH_MAX),
+        )
+        .unwrap()
+    });
     prop_oneof![
-        Just(RangePurpose::Transfer),
-        stretch.prop_map(RangePurpose::Exchange),
+        (node(), any::<u128>()).prop_map(|(from, sum)| Question::Overview { from, sum }),
+        vec(parent, 0..5).prop_map(Question::Sums),
+        listing().prop_map(Question::List),
+        entries().prop_map(Question::Push),
+    ]
+}
+
+pub(super) fn tree_answer() -> impl Strategy<Value = Answer<Entry>> {
+    let sums = prop_oneof![
+        vec(any::<u128>(), 0..5).prop_map(Sums::Of),
+        Just(Sums::TooFine),
+        Just(Sums::NotReady),
+    ];
+    let tokens = vec(any::<u64>().prop_map(Token), 0..5);
+    let until = option::of(any::<u64>().prop_map(Token));
+    prop_oneof![
+        any::<bool>().prop_map(Answer::Same),
+        vec(sums, 0..5).prop_map(Answer::Sums),
+        (entries(), tokens, until).prop_map(|(entries, wanted, until)| {
+            Answer::Difference(Difference {
+                entries,
+                wanted,
+                until,
+            })
+        }),
+        Just(Answer::Taken),
     ]
 }
 

@@ -3,6 +3,7 @@
 mod check;
 mod faults;
 mod model;
+mod observer;
 mod ranges;
 mod rules;
 mod scan;

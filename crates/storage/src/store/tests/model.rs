@@ -6,6 +6,7 @@ use dynamokv_ring::TokenRange;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::observer::{Account, observed};
 use super::*;
 use crate::engine::{Failing, FaultPoint};
 use crate::store::Opened;
@@ -76,6 +77,7 @@ type Content = BTreeMap<usize, State>;
 struct World {
     disk: FaultEngine,
     store: Arc<ObjectStore>,
+    account: Arc<Account>,
     visible: Content,
     /// What survives at least, and the record writes that may survive on top, in their order.
     durable: Content,
@@ -93,11 +95,13 @@ struct World {
 impl World {
     fn new() -> Self {
         let disk = disk();
-        let store = open(&disk);
+        let account = Arc::new(Account::default());
+        let store = observed(&disk, &account);
         assert_eq!((store.opened(), store.generation()), (Opened::Fresh, 1));
         Self {
             disk,
             store,
+            account,
             visible: Content::new(),
             durable: Content::new(),
             log: Vec::new(),
@@ -248,6 +252,7 @@ impl World {
             .store
             .put(&super::key(KEYS[key]), value, &CausalContext::new(), |_| {});
         assert!(matches!(outcome, Err(Error::Engine { .. })));
+        assert!(self.store.has_failed_writes());
         self.disk.fail(point, Failing::Never);
         if self.disk.unsynced() > unsynced {
             // Only the batch of the record names `objects`; a lease that failed after the log leaves no ghost.
@@ -295,7 +300,8 @@ impl World {
     }
 
     fn reopen(&mut self, expected: Opened) {
-        self.store = open(&self.disk);
+        self.store = observed(&self.disk, &self.account);
+        self.account.begin(&self.store);
         self.generation += 1;
         assert_eq!(self.store.opened(), expected);
         assert_eq!(self.store.generation(), self.generation);
@@ -337,6 +343,7 @@ impl World {
 
     fn check(&mut self) {
         assert_eq!(self.content(), self.visible);
+        self.account.check(&self.store);
         for (place, name) in KEYS.iter().enumerate() {
             assert_eq!(
                 self.store.get(&super::key(name)).unwrap().as_ref(),
