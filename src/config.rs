@@ -8,6 +8,7 @@ use dynamokv_ring::NodeId;
 use dynamokv_storage::Family;
 use serde::{Deserialize, Serialize};
 
+use crate::collect::CollectConfig;
 use crate::exchange::ExchangeConfig;
 
 /// What keeps a node's data.
@@ -133,6 +134,11 @@ pub struct NodeConfig {
     /// Bytes of objects a second that this node receives or sends at most to mend what differs, and that it reads to count
     /// its hash trees anew. What other nodes ask of it is not counted.
     pub exchange_bytes_per_second: NonZeroU64,
+    /// Milliseconds between looks at the deleted objects.
+    pub tombstone_interval_ms: u64,
+    /// Seconds that a deleted object is remembered after all its owners know of it. A snapshot that is older must not be restored, and
+    /// a node that was away for longer lets go of what it holds for others.
+    pub tombstone_grace_s: u64,
     /// Siblings of one key at which a warning is logged.
     pub siblings_soft: usize,
     /// Siblings of one key at which further concurrent writes are refused.
@@ -172,6 +178,8 @@ impl Default for NodeConfig {
             phi_threshold: 8.0,
             exchange_interval_ms: 1_000,
             exchange_bytes_per_second: NonZeroU64::MIN.saturating_add((128 << 20) - 1),
+            tombstone_interval_ms: 60_000,
+            tombstone_grace_s: 10 * DAY_S,
             siblings_soft: 16,
             siblings_hard: 256,
             in_flight_max: 4_096,
@@ -237,6 +245,7 @@ impl NodeConfig {
             ("slow-ms", self.slow_ms),
             ("gossip-interval-ms", self.gossip_interval_ms),
             ("exchange-interval-ms", self.exchange_interval_ms),
+            ("tombstone-interval-ms", self.tombstone_interval_ms),
         ] {
             check((1..=60_000).contains(&value), key, &|| {
                 format!("is {value}, but must be 1..=60000 milliseconds")
@@ -249,6 +258,17 @@ impl NodeConfig {
                 format!(
                     "is {}, but must be a power of two in 1..=65536",
                     self.partitions
+                )
+            },
+        )?;
+        check(
+            (1..=365 * DAY_S).contains(&self.tombstone_grace_s),
+            "tombstone-grace-s",
+            &|| {
+                format!(
+                    "is {}, but must be 1..={} seconds",
+                    self.tombstone_grace_s,
+                    365 * DAY_S
                 )
             },
         )?;
@@ -342,6 +362,13 @@ impl NodeConfig {
         Duration::from_millis(self.gossip_interval_ms)
     }
 
+    pub(crate) fn collect(&self) -> CollectConfig {
+        CollectConfig {
+            interval: Duration::from_millis(self.tombstone_interval_ms),
+            grace_ms: self.tombstone_grace_s * 1_000,
+        }
+    }
+
     pub(crate) fn exchange(&self) -> ExchangeConfig {
         ExchangeConfig {
             interval: Duration::from_millis(self.exchange_interval_ms),
@@ -349,6 +376,8 @@ impl NodeConfig {
         }
     }
 }
+
+const DAY_S: u64 = 24 * 60 * 60;
 
 fn check_address(key: &'static str, address: &str) -> Result<(), ConfigError> {
     let port = address

@@ -4,7 +4,9 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use dynamokv_antientropy::Forest;
-use dynamokv_coordinator::{Coordinator, DrainGuard, Membership, Replica, ReplicaError, View};
+use dynamokv_coordinator::{
+    Coordinator, DrainGuard, Membership, Replica, ReplicaError, View, WallClock,
+};
 use dynamokv_handoff::Entry;
 use dynamokv_ring::NodeId;
 use dynamokv_storage::{ObjectStore, WriteSeq};
@@ -12,6 +14,7 @@ use dynamokv_storage::{ObjectStore, WriteSeq};
 use crate::cluster::Cluster;
 use crate::exchange::Ledger;
 use crate::hints::Hints;
+use crate::pulse::Pulse;
 use crate::transport::Transport;
 
 pub(crate) struct Core<T> {
@@ -20,6 +23,8 @@ pub(crate) struct Core<T> {
     pub(crate) write_quorum: NonZeroUsize,
     pub(crate) store: Arc<ObjectStore>,
     pub(crate) hints: Arc<Hints>,
+    pub(crate) pulse: Pulse,
+    pub(crate) wall_clock: WallClock,
     pub(crate) cluster: Arc<Cluster>,
     /// Hash trees over all that the store holds.
     pub(crate) trees: Arc<Forest>,

@@ -5,6 +5,7 @@
 mod change;
 mod changes;
 mod cluster;
+mod collect;
 mod config;
 mod core;
 mod deliver;
@@ -19,6 +20,7 @@ mod opening;
 mod parts;
 mod persist;
 mod pull;
+mod pulse;
 mod refill;
 #[cfg(feature = "rocksdb")]
 mod restore;

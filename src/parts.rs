@@ -17,14 +17,16 @@ use parking_lot::Mutex;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::change::Walker;
 use crate::cluster::Cluster;
 use crate::core::Core;
-use crate::exchange::{ExchangeConfig, Ledger};
+use crate::exchange::Ledger;
 use crate::hints::Hints;
 use crate::opening::{open_store, recall, start_gossip};
 use crate::persist::{self, Remembered};
+use crate::pulse::Pulse;
 use crate::service::Service;
 use crate::transport::Transport;
 use crate::{Error, NodeConfig, trees};
@@ -122,13 +124,7 @@ impl<T: Transport> Parts<T> {
         let mut tasks = JoinSet::new();
         let events = gossip.events();
         spawn_tasks(
-            &mut tasks,
-            &core,
-            config.exchange(),
-            remembered,
-            streaming,
-            events,
-            &ending,
+            &mut tasks, &core, config, remembered, streaming, events, &ending,
         );
         Ok(Self {
             core,
@@ -264,7 +260,7 @@ fn assemble<T: Transport>(
         Arc::clone(&cluster),
         Arc::clone(&transport),
         Arc::clone(&replica),
-        wall_clock,
+        Arc::clone(&wall_clock),
     );
     let me = NodeId(store.options().node);
     let write_quorum = quorum(config.write_quorum);
@@ -273,6 +269,8 @@ fn assemble<T: Transport>(
         write_quorum,
         store,
         hints,
+        pulse: Pulse::new(Instant::now()),
+        wall_clock,
         cluster,
         trees,
         ledger: Ledger::default(),
@@ -311,7 +309,7 @@ impl Drop for MustGoOn {
 fn spawn_tasks<T: Transport>(
     tasks: &mut JoinSet<()>,
     core: &Arc<Core<T>>,
-    exchange: ExchangeConfig,
+    config: &NodeConfig,
     remembered: Remembered,
     streaming: watch::Sender<Progress>,
     events: Receiver<Event>,
@@ -342,8 +340,13 @@ fn spawn_tasks<T: Transport>(
         "handover",
         crate::let_go::run(Arc::clone(core)).map(|()| None).boxed(),
     );
-    let rounds = crate::exchange::run(Arc::clone(core), exchange);
+    let rounds = crate::exchange::run(Arc::clone(core), config.exchange());
     spawn("exchange", rounds.map(|()| None).boxed());
-    let keeper = trees::keep(Arc::clone(core), exchange);
+    let keeper = trees::keep(Arc::clone(core), config.exchange());
     spawn("hash trees", keeper.map(|()| None).boxed());
+    let collector = crate::collect::run(Arc::clone(core), config.collect());
+    spawn("tombstones", collector.map(|()| None).boxed());
+    let beating = Arc::clone(core);
+    let pulse = async move { beating.pulse.beat().await };
+    spawn("pulse", pulse.map(|()| None).boxed());
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dynamokv_antientropy::{Answer, Question};
 use dynamokv_coordinator::{Fence, ReplicaError, ReplicaTransport};
 use dynamokv_gossip::GossipTransport;
-use dynamokv_handoff::{Entry, Page, RangeRequest};
+use dynamokv_handoff::{CollectRequest, Entry, Page, RangeRequest};
 use dynamokv_ring::NodeId;
 use dynamokv_rpc::Peers;
 
@@ -17,6 +17,15 @@ pub trait HandoverTransport: Send + Sync + 'static {
         to: NodeId,
         fence: Fence,
         entries: &[Entry],
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Vec<bool>, ReplicaError>> + Send;
+
+    /// Asks `to`, an owner, about deleted objects, and answers for each whether it agreed.
+    fn collect_tombstones(
+        &self,
+        to: NodeId,
+        fence: Fence,
+        request: &CollectRequest,
         timeout: Duration,
     ) -> impl Future<Output = Result<Vec<bool>, ReplicaError>> + Send;
 
@@ -74,6 +83,16 @@ impl HandoverTransport for Peers {
         timeout: Duration,
     ) -> Result<Vec<bool>, ReplicaError> {
         Self::send_hints(self, to, fence, entries, timeout).await
+    }
+
+    async fn collect_tombstones(
+        &self,
+        to: NodeId,
+        fence: Fence,
+        request: &CollectRequest,
+        timeout: Duration,
+    ) -> Result<Vec<bool>, ReplicaError> {
+        Self::collect_tombstones(self, to, fence, request, timeout).await
     }
 
     async fn fetch_range(

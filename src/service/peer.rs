@@ -8,13 +8,13 @@ use dynamokv_coordinator::{
     ReplicaState, ReplicaWrite, View, WritePhase,
 };
 use dynamokv_gossip::Message;
-use dynamokv_handoff::{Entry, HintRequest, Page, RangeRequest};
+use dynamokv_handoff::{CollectRequest, Entry, HintRequest, Page, RangeRequest};
 use dynamokv_rpc::PeerService;
 use std::sync::Arc;
 
 use super::Service;
-use crate::exchange;
 use crate::transport::Transport;
+use crate::{collect, exchange};
 
 /// One page holds so much at most, whatever is asked for.
 const PAGE_ITEMS_MAX: usize = 4_096;
@@ -45,6 +45,14 @@ impl<T: Transport> PeerService for Service<T> {
             self.core.store.synced(newest).await.map_err(failed)?;
         }
         Ok(entries.iter().map(owned).collect())
+    }
+
+    async fn collect_tombstones(
+        &self,
+        fence: Fence,
+        request: CollectRequest,
+    ) -> Result<Vec<bool>, ReplicaError> {
+        collect::answer(&self.core, fence, request).await
     }
 
     async fn fetch_hints(&self, fence: Fence, request: HintRequest) -> Result<Page, ReplicaError> {

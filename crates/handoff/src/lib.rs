@@ -14,6 +14,6 @@ mod transfer;
 pub use delivery::{Delivered, Delivery, DeliveryConfig, Shipment};
 pub use gain::{Gain, gains};
 pub use hint_log::{HintLog, HintPage, Pending, Released};
-pub use message::{Entry, HintRequest, Page, RangeRequest};
+pub use message::{CollectRequest, CollectStep, Entry, HintRequest, Page, RangeRequest};
 pub use timing::Pace;
 pub use transfer::{Progress, Pull, Transfer, TransferConfig};

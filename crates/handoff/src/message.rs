@@ -1,7 +1,7 @@
 //! What travels when data that a node holds is handed to its owners.
 
 use dynamokv_ring::{NodeId, PartitionId};
-use dynamokv_storage::{ObjectKey, State};
+use dynamokv_storage::{ObjectKey, State, StateHash};
 
 /// One object on its way to an owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,4 +70,22 @@ pub struct RangeRequest {
     pub after: Option<ObjectKey>,
     /// Stop after about so many bytes; a page holds at least one object where there is one.
     pub bytes_max: usize,
+}
+
+/// What an owner is asked to do about deleted objects, so that their tombstones can be let go of for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CollectStep {
+    /// Say which it has, with exactly these states, synced.
+    Confirm,
+    /// Let go of them.
+    Drop,
+}
+
+/// A question about deleted objects to another owner of theirs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CollectRequest {
+    /// What to do.
+    pub step: CollectStep,
+    /// The objects, each with the hash of its state.
+    pub tombstones: Vec<(ObjectKey, StateHash)>,
 }

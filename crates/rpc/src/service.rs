@@ -8,7 +8,7 @@ use dynamokv_coordinator::{
     ReplicaState, ReplicaWrite,
 };
 use dynamokv_gossip::Message;
-use dynamokv_handoff::{Entry, HintRequest, Page, RangeRequest};
+use dynamokv_handoff::{CollectRequest, Entry, HintRequest, Page, RangeRequest};
 
 use crate::pb;
 
@@ -46,6 +46,13 @@ pub trait PeerService: Send + Sync + 'static {
         &self,
         fence: Fence,
         entries: Vec<Entry>,
+    ) -> impl Future<Output = Result<Vec<bool>, ReplicaError>> + Send;
+
+    /// Says which deleted objects it has too, or lets go of them; one flag an object.
+    fn collect_tombstones(
+        &self,
+        fence: Fence,
+        request: CollectRequest,
     ) -> impl Future<Output = Result<Vec<bool>, ReplicaError>> + Send;
 
     /// A page of what this node holds for another.

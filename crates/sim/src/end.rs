@@ -55,3 +55,13 @@ pub struct End {
     /// What was counted during the run.
     pub high_water: Vec<HighWater>,
 }
+
+impl End {
+    /// Takes copies of deleted keys for none.
+    pub fn forget_tombstones(&mut self) {
+        for node in self.nodes.values_mut() {
+            node.copies
+                .retain(|_, state| state.values().any(|(_, value)| !value.is_tombstone()));
+        }
+    }
+}

@@ -147,6 +147,8 @@ pub struct History {
     by_key: BTreeMap<Key, Vec<WriteId>>,
     reads: Vec<Read>,
     unstable: Vec<(Moment, Option<Moment>)>,
+    /// How long a deleted key is remembered at least; `None` for longer than the run.
+    pub grace: Option<Duration>,
 }
 
 impl History {
@@ -191,6 +193,21 @@ impl History {
             .unstable
             .iter()
             .any(|(begin, end)| *begin <= to && end.is_none_or(|end| end >= from))
+    }
+
+    /// Whether the cluster may have forgotten a write by then, because its key was deleted: by this write, or by one whose
+    /// client had seen it.
+    pub fn forgettable(&self, write: &Write, by: Moment) -> bool {
+        let Some(grace) = self.grace else {
+            return false;
+        };
+        let seen_by = |other: &Write| write.dot().is_some_and(|dot| other.context.covers(&dot));
+        self.writes_to(write.key).any(|(_, other)| {
+            other.body.is_none()
+                && other.possible()
+                && other.invoked + grace <= by
+                && (std::ptr::eq(other, write) || seen_by(other))
+        })
     }
 
     /// One write.

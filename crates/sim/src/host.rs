@@ -284,6 +284,10 @@ pub(crate) fn config(plan: &Plan, place: usize) -> NodeConfig {
     config.replicas = plan.replicas;
     config.gossip_interval_ms = GOSSIP_INTERVAL_MS;
     config.exchange_interval_ms = EXCHANGE_INTERVAL_MS;
+    if let Some(grace) = plan.grace {
+        config.tombstone_grace_s = grace.as_secs();
+        config.tombstone_interval_ms = TOMBSTONE_INTERVAL_MS;
+    }
     config.bootstrap = place == 0;
     if place != 0 {
         config.seeds = vec![address(0, 0)];
@@ -319,7 +323,7 @@ async fn watch_power(world: Arc<World>, place: usize, start: (u64, u64), plug: A
 
 /// A disk with the families of a node, and nothing in them.
 pub(crate) fn empty_disk() -> FaultEngine {
-    FaultEngine::new([Family::OBJECTS, Family::META, Family::HINTS])
+    FaultEngine::new(Family::CLUSTER)
 }
 
 /// The address of the node on the disk of that number at a place.
@@ -337,5 +341,6 @@ pub(crate) fn place_of(address: &str) -> Option<(usize, u64)> {
 const FIRST_PORT: u64 = 7_000;
 const GOSSIP_INTERVAL_MS: u64 = 200;
 const EXCHANGE_INTERVAL_MS: u64 = 500;
+const TOMBSTONE_INTERVAL_MS: u64 = 1_000;
 /// The wall clocks' time when a run begins, in milliseconds since the Unix epoch.
 const EPOCH_MS: i64 = 1_700_000_000_000;

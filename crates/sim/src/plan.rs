@@ -155,6 +155,9 @@ pub struct Plan {
     pub think_max: Duration,
     /// The longest pause between two faults.
     pub calm_max: Duration,
+    /// How long deleted keys are remembered, where that is shorter than the run. Wall clocks are right then: what they
+    /// may be off by is part of the grace time.
+    pub grace: Option<Duration>,
     /// The faults of this run, each with its weight against the others.
     pub faults: BTreeMap<Fault, u64>,
 }
@@ -176,9 +179,14 @@ impl Plan {
         // A replacement needs a further node to be a cluster of at least N meanwhile.
         let spare = nodes > 3;
         let calm = dice.chance(50);
+        let mut forgetting = Dice::new(seed, "grace");
+        let grace = forgetting
+            .chance(400)
+            .then(|| Duration::from_secs(forgetting.within(15, 25)));
         let faults = Fault::ALL
             .into_iter()
             .filter(|fault| spare || !fault.loses_a_disk())
+            .filter(|fault| grace.is_none() || *fault != Fault::ClockJump)
             .filter_map(|fault| {
                 // Dice of its own: a further kind of fault changes only the runs that it is part of.
                 let mut dice = Dice::new(seed, fault.name());
@@ -200,6 +208,7 @@ impl Plan {
             value_bytes_max: [16, 256, 8 * 1024][dice.index(3)],
             think_max: Duration::from_millis(dice.within(0, 600)),
             calm_max: Duration::from_millis(dice.within(300, 4_000)),
+            grace,
             faults,
         }
     }

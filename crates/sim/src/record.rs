@@ -44,7 +44,10 @@ impl Record {
             plan,
             clock: Box::new(clock),
             trace: Mutex::new(Trace::new(keep_trace)),
-            history: Mutex::default(),
+            history: Mutex::new(History {
+                grace: plan.grace,
+                ..History::default()
+            }),
             ledger: Mutex::default(),
             farewells: Mutex::default(),
             broken: Mutex::default(),

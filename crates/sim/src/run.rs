@@ -64,7 +64,7 @@ pub fn run(plan: Plan, keep_trace: bool) -> Report {
 
 async fn play(world: &Arc<World>) -> Report {
     let formed = form(world).await;
-    let end = match formed {
+    let mut end = match formed {
         Ok(()) => {
             let mut nemesis = Nemesis::new(world);
             work(world, &mut nemesis).await;
@@ -75,6 +75,10 @@ async fn play(world: &Arc<World>) -> Report {
             ..End::default()
         },
     };
+    if world.plan().grace.is_some() {
+        // At any moment one owner may have let go of it and another not yet.
+        end.forget_tombstones();
+    }
     conclude(world.record(), &end)
 }
 

@@ -9,7 +9,7 @@ use dynamokv::coordinator::{
     ReplicaTransport, ReplicaWrite,
 };
 use dynamokv::gossip::{GossipTransport, Message, TransportError};
-use dynamokv::handoff::{Entry, Page, RangeRequest};
+use dynamokv::handoff::{CollectRequest, CollectStep, Entry, Page, RangeRequest};
 use dynamokv::ring::NodeId;
 use dynamokv::rpc::{AddressBook, PeerService};
 use dynamokv::{Addresses, ExchangeTransport, HandoverTransport, Service};
@@ -219,6 +219,28 @@ impl HandoverTransport for Wires {
             async move { service.send_hints(fence, entries).await }
         };
         self.ask(to, what, timeout, true, serve).await?
+    }
+
+    async fn collect_tombstones(
+        &self,
+        to: NodeId,
+        fence: Fence,
+        request: &CollectRequest,
+        timeout: Duration,
+    ) -> Result<Vec<bool>, ReplicaError> {
+        let (step, count) = (request.step, request.tombstones.len());
+        let what = format!("{step:?} {count} tombstones");
+        let request = request.clone();
+        let serve = move |service: Arc<Service<Wires>>| {
+            let request = request.clone();
+            async move { service.collect_tombstones(fence, request).await }
+        };
+        let agreed = self.ask(to, what, timeout, true, serve).await??;
+        if step == CollectStep::Drop {
+            let gone = agreed.iter().filter(|agreed| **agreed).count();
+            self.world.count("tombstones dropped", gone as u64);
+        }
+        Ok(agreed)
     }
 
     async fn fetch_range(

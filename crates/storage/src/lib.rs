@@ -28,8 +28,8 @@ pub use name::{NAME_BYTES_MAX, NameKind};
 pub use raw::{RawOptions, RawPage, RawStore};
 pub use store::{
     Applied, Change, Counters, Cursor, DamagedRecord, Joined, Moment, ObjectStore, Observer,
-    Opened, Page, Purged, RangeStatistics, Scrubbed, Settle, Settled, StoreOptions, VerifyReport,
-    Walked,
+    Opened, Page, Proof, Purged, RangeStatistics, Scrubbed, Settle, Settled, StoreOptions,
+    Tombstone, VerifyReport, Walked,
 };
 pub use sync::{Durability, SyncMode, SyncWait, WriteSeq};
 pub use value::{State, Value, decode_state, encode_state, shown};

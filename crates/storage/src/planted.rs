@@ -39,6 +39,8 @@ pub enum Bug {
     FallbackNotDurable,
     /// An exchange between owners replaces the state that it should join.
     ExchangeOverwrites,
+    /// Tombstones go at first sight, from whichever owners can be reached.
+    TombstoneCollectedEarly,
 }
 
 thread_local! {
@@ -47,7 +49,7 @@ thread_local! {
 
 impl Bug {
     /// Every bug, in the order of the declaration.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::HintLostBeforeAck,
         Self::NodeCountedTwice,
         Self::ContextIgnored,
@@ -56,6 +58,7 @@ impl Bug {
         Self::RepairOverwrites,
         Self::FallbackNotDurable,
         Self::ExchangeOverwrites,
+        Self::TombstoneCollectedEarly,
     ];
 
     const fn name(self) -> &'static str {
@@ -68,6 +71,7 @@ impl Bug {
             Self::RepairOverwrites => "repair-overwrites",
             Self::FallbackNotDurable => "fallback-not-durable",
             Self::ExchangeOverwrites => "exchange-overwrites",
+            Self::TombstoneCollectedEarly => "tombstone-collected-early",
         }
     }
 }

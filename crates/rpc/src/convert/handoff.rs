@@ -1,9 +1,9 @@
 //! What travels when data is handed to its owners.
 
 use dynamokv_coordinator::{Fence, ReplicaError};
-use dynamokv_handoff::{Entry, HintRequest, Page, RangeRequest};
+use dynamokv_handoff::{CollectRequest, CollectStep, Entry, HintRequest, Page, RangeRequest};
 use dynamokv_ring::{NodeId, PartitionId};
-use dynamokv_storage::ObjectKey;
+use dynamokv_storage::{ObjectKey, StateHash};
 
 use super::fence::fence_from;
 use super::object::{key_from, state_bytes, state_from};
@@ -90,6 +90,45 @@ impl TryFrom<pb::SendHintsRequest> for (Fence, Vec<Entry>) {
 
     fn try_from(message: pb::SendHintsRequest) -> Result<Self> {
         Ok((fence_from(message.fence)?, all(message.entries)?))
+    }
+}
+
+impl From<(Fence, &CollectRequest)> for pb::CollectTombstonesRequest {
+    fn from((fence, request): (Fence, &CollectRequest)) -> Self {
+        let tombstone = |(key, hash): &(ObjectKey, StateHash)| pb::Tombstone {
+            key: Some(key.into()),
+            hash_high: (hash.0 >> 64) as u64,
+            hash_low: hash.0 as u64,
+        };
+        Self {
+            fence: Some(fence.into()),
+            drop: request.step == CollectStep::Drop,
+            tombstones: request.tombstones.iter().map(tombstone).collect(),
+        }
+    }
+}
+
+impl TryFrom<pb::CollectTombstonesRequest> for (Fence, CollectRequest) {
+    type Error = Error;
+
+    fn try_from(message: pb::CollectTombstonesRequest) -> Result<Self> {
+        let tombstone = |tombstone: pb::Tombstone| -> Result<(ObjectKey, StateHash)> {
+            let hash = u128::from(tombstone.hash_high) << 64 | u128::from(tombstone.hash_low);
+            Ok((key_from(tombstone.key)?, StateHash(hash)))
+        };
+        let request = CollectRequest {
+            step: if message.drop {
+                CollectStep::Drop
+            } else {
+                CollectStep::Confirm
+            },
+            tombstones: message
+                .tombstones
+                .into_iter()
+                .map(tombstone)
+                .collect::<Result<_>>()?,
+        };
+        Ok((fence_from(message.fence)?, request))
     }
 }
 

@@ -13,7 +13,7 @@ use dynamokv_coordinator::{
     ReplicaTransport, ReplicaWrite,
 };
 use dynamokv_gossip::{GossipTransport, Message, Refusal, TransportError};
-use dynamokv_handoff::{Entry, HintRequest, Page, RangeRequest};
+use dynamokv_handoff::{CollectRequest, Entry, HintRequest, Page, RangeRequest};
 use dynamokv_ring::NodeId;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
@@ -123,14 +123,35 @@ impl Peers {
         let request = pb::SendHintsRequest::from((fence, entries));
         let call = |mut client: Client, request| async move { client.send_hints(request).await };
         let response = self.ask(to, Traffic::Bulk, request, timeout, call).await?;
-        match response.failure {
-            Some(failure) => Err(failure.into()),
-            None if response.accepted.len() == entries.len() => Ok(response.accepted),
-            None => Err(unreadable(Error::field(
-                "accepted",
-                "not one flag an entry",
-            ))),
-        }
+        flags(
+            response.failure,
+            "accepted",
+            response.accepted,
+            entries.len(),
+        )
+    }
+
+    /// Asks an owner about deleted objects; one flag an object says whether it has it too, or has let go of it.
+    ///
+    /// # Errors
+    /// As those of [`ReplicaTransport`].
+    pub async fn collect_tombstones(
+        &self,
+        to: NodeId,
+        fence: Fence,
+        request: &CollectRequest,
+        timeout: Duration,
+    ) -> Result<Vec<bool>, ReplicaError> {
+        let message = pb::CollectTombstonesRequest::from((fence, request));
+        let call =
+            |mut client: Client, message| async move { client.collect_tombstones(message).await };
+        let response = self.ask(to, Traffic::Bulk, message, timeout, call).await?;
+        flags(
+            response.failure,
+            "agreed",
+            response.agreed,
+            request.tombstones.len(),
+        )
     }
 
     /// Asks a node for a page of the hints that it holds.
@@ -318,6 +339,20 @@ impl GossipTransport for Peers {
 impl std::fmt::Debug for Peers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Peers").finish_non_exhaustive()
+    }
+}
+
+/// One flag for each of so many things that were sent.
+fn flags(
+    failure: Option<pb::ReplicaFailure>,
+    field: &'static str,
+    flags: Vec<bool>,
+    sent: usize,
+) -> Result<Vec<bool>, ReplicaError> {
+    match failure {
+        Some(failure) => Err(failure.into()),
+        None if flags.len() == sent => Ok(flags),
+        None => Err(unreadable(Error::field(field, "not one flag an entry"))),
     }
 }
 

@@ -68,6 +68,21 @@ impl<S: PeerService> pb::dynamo_rpc_server::DynamoRpc for Handler<S> {
         Ok(Response::new(pb::SendHintsResponse { accepted, failure }))
     }
 
+    async fn collect_tombstones(
+        &self,
+        request: Request<pb::CollectTombstonesRequest>,
+    ) -> Result<Response<pb::CollectTombstonesResponse>, Status> {
+        let (fence, question) = read(request)?;
+        let (agreed, failure) = match self.service.collect_tombstones(fence, question).await {
+            Ok(agreed) => (agreed, None),
+            Err(error) => (Vec::new(), Some(error.into())),
+        };
+        Ok(Response::new(pb::CollectTombstonesResponse {
+            agreed,
+            failure,
+        }))
+    }
+
     async fn fetch_hints(
         &self,
         request: Request<pb::FetchHintsRequest>,

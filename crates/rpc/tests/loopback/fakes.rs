@@ -10,7 +10,7 @@ use dynamokv_coordinator::{
     PutRequest, ReplicaError, ReplicaRead, ReplicaState, ReplicaWrite,
 };
 use dynamokv_gossip::Message;
-use dynamokv_handoff::{Entry, HintRequest, Page, RangeRequest};
+use dynamokv_handoff::{CollectRequest, Entry, HintRequest, Page, RangeRequest};
 use dynamokv_ring::NodeId;
 use dynamokv_rpc::{AdminError, AdminService, KvService, PeerService, pb};
 use dynamokv_storage::{ObjectKey, State, Value};
@@ -148,6 +148,7 @@ pub(crate) enum Asked {
     Get(ReplicaRead),
     Forward(Forwarded),
     SendHints(Fence, Vec<Entry>),
+    Collect(Fence, CollectRequest),
     FetchHints(Fence, HintRequest),
     FetchRange(Fence, RangeRequest),
     Trees(Fence, Question<Entry>),
@@ -216,6 +217,15 @@ impl PeerService for FakePeer {
         entries: Vec<Entry>,
     ) -> Result<Vec<bool>, ReplicaError> {
         self.begin(Asked::SendHints(fence, entries)).await;
+        self.hints.clone()
+    }
+
+    async fn collect_tombstones(
+        &self,
+        fence: Fence,
+        request: CollectRequest,
+    ) -> Result<Vec<bool>, ReplicaError> {
+        self.begin(Asked::Collect(fence, request)).await;
         self.hints.clone()
     }
 

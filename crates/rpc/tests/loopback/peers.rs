@@ -11,10 +11,11 @@ use dynamokv_coordinator::{
 use dynamokv_gossip::{
     Ack, Error as GossipError, FORMAT_VERSION, GossipTransport, Header, Message, TransportError,
 };
-use dynamokv_handoff::{Entry, HintRequest, Page, RangeRequest};
+use dynamokv_handoff::{CollectRequest, CollectStep, Entry, HintRequest, Page, RangeRequest};
 use dynamokv_ring::{NodeId, PartitionId};
 use dynamokv_rpc::pb::{self, dynamo_rpc_client::DynamoRpcClient};
 use dynamokv_rpc::{AddressBook, Peers, PeersConfig, ServerBuilder, ServerConfig};
+use dynamokv_storage::StateHash;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tonic::Code;
@@ -127,6 +128,12 @@ async fn questions_and_answers_arrive_as_they_were_sent() {
             .await,
         Ok(vec![true])
     );
+    let collect = CollectRequest {
+        step: CollectStep::Drop,
+        tombstones: vec![(key("t"), StateHash(1 << 100 | 3))],
+    };
+    let agreed = peers.collect_tombstones(NODE, fence(), &collect, PATIENCE);
+    assert_eq!(agreed.await, Ok(vec![true]));
     let hints = HintRequest {
         target: NodeId(5),
         after: Some(key("a")),
@@ -160,6 +167,7 @@ async fn questions_and_answers_arrive_as_they_were_sent() {
         Asked::Get(read("r")),
         Asked::Forward(sent),
         Asked::SendHints(fence(), page().entries),
+        Asked::Collect(fence(), collect),
         Asked::FetchHints(fence(), hints),
         Asked::FetchRange(fence(), range),
         Asked::Trees(fence(), push),

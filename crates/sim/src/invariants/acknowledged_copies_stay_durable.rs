@@ -32,7 +32,7 @@ pub fn at_acknowledgement(
         return Ok(());
     };
     match write.dot() {
-        Some(dot) if history.stable(write.invoked, now) => demand(id, write, dot, now, disks),
+        Some(dot) if demanded(history, write, now) => demand(id, write, dot, now, disks),
         _ => Ok(()),
     }
 }
@@ -49,12 +49,16 @@ pub fn ever_after(history: &History, now: Moment, disks: &Disks) -> Result<(), V
             let replaced = writes
                 .iter()
                 .any(|(_, other)| other.possible() && other.context.covers(&dot));
-            if !replaced && history.stable(write.invoked, now) {
+            if !replaced && demanded(history, write, now) {
                 demand(*id, write, dot, now, disks)?;
             }
         }
     }
     Ok(())
+}
+
+fn demanded(history: &History, write: &Write, now: Moment) -> bool {
+    history.stable(write.invoked, now) && !history.forgettable(write, now)
 }
 
 fn demand(

@@ -21,7 +21,8 @@ pub(super) fn check(history: &History, end: &End) -> Result<(), Violation> {
     for (key, view) in View::of_each_key(history, end) {
         let promises = promises(&view);
         for promise in &promises {
-            is_kept(promise, &view).map_err(|story| Violation::of_key(NAME, key, story))?;
+            is_kept(promise, &view, history)
+                .map_err(|story| Violation::of_key(NAME, key, story))?;
         }
         for read in &view.reads {
             is_honest(read, &promises).map_err(|story| Violation::of_key(NAME, key, story))?;
@@ -48,9 +49,9 @@ fn promises<'a>(view: &View<'a>) -> Vec<Promise<'a>> {
         .collect()
 }
 
-fn is_kept(promise: &Promise<'_>, view: &View<'_>) -> Result<(), String> {
+fn is_kept(promise: &Promise<'_>, view: &View<'_>, history: &History) -> Result<(), String> {
     let Promise { attempt, dot, .. } = promise;
-    if promise.replaced.is_some() {
+    if promise.replaced.is_some() || history.forgettable(attempt.write, Moment::MAX) {
         return Ok(());
     }
     if view.owners.is_none_or(|owners| owners.is_empty()) {

@@ -17,7 +17,8 @@ pub(super) fn check(history: &History, end: &End) -> Result<(), Violation> {
             for (attempt, dot) in view.acknowledged() {
                 let context = &attempt.write.context;
                 let stale = read.shown.iter().find(|shown| context.covers(&shown.dot));
-                let missed = !read.context.covers(&dot);
+                let missed = !read.context.covers(&dot)
+                    && !history.forgettable(attempt.write, read.returned);
                 let wrong = missed || stale.is_some();
                 if wrong && must_see(history, end, read, attempt.write) {
                     let what = match stale.filter(|_| !missed) {

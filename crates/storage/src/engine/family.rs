@@ -22,6 +22,8 @@ impl Family {
     pub const OBJECTS: Self = Self(Name::Fixed("objects"));
     /// Hint markers of a cluster node.
     pub const HINTS: Self = Self(Name::Fixed("hints"));
+    /// Which objects of a cluster node are deleted: an index over [`OBJECTS`](Self::OBJECTS).
+    pub const TOMBSTONES: Self = Self(Name::Fixed("tombstones"));
     /// The store's own facts: format, generation, leases.
     pub const META: Self = Self(Name::Fixed("meta"));
     /// The family that the raw service uses when none is named.
@@ -32,7 +34,7 @@ impl Family {
     pub const WRITE: Self = Self(Name::Fixed("write"));
 
     /// The families that an [`ObjectStore`](crate::ObjectStore) and its node need.
-    pub const CLUSTER: [Self; 3] = [Self::OBJECTS, Self::HINTS, Self::META];
+    pub const CLUSTER: [Self; 4] = [Self::OBJECTS, Self::HINTS, Self::TOMBSTONES, Self::META];
 
     /// The families that the raw service always has.
     pub const RAW: [Self; 3] = [Self::DEFAULT, Self::LOCK, Self::WRITE];

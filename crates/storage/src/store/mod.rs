@@ -12,6 +12,7 @@ mod scan;
 mod stripes;
 #[cfg(test)]
 mod tests;
+mod tombstones;
 mod walk;
 mod write;
 
@@ -28,6 +29,7 @@ pub use observer::{Change, Observer};
 pub use options::StoreOptions;
 pub use range::{Cursor, Purged, RangeStatistics};
 pub use scan::Page;
+pub use tombstones::{Proof, Tombstone};
 pub use walk::{Moment, Walked};
 pub use write::{Applied, Joined, Settle, Settled};
 
@@ -109,7 +111,7 @@ impl ObjectStore {
         observer: Option<Box<dyn Observer>>,
     ) -> Result<Arc<Self>> {
         let families = engine.families();
-        if let Some(family) = [Family::OBJECTS, Family::META]
+        if let Some(family) = [Family::OBJECTS, Family::TOMBSTONES, Family::META]
             .into_iter()
             .find(|family| !families.contains(family))
         {

@@ -69,6 +69,7 @@ impl ObjectStore {
         self.refuse_if_closed()?;
         let mut batch = Batch::new();
         let (first, end) = bounds.for_deletion();
+        batch.delete_range(&Family::TOMBSTONES, first.clone(), end.clone());
         batch.delete_range(&Family::OBJECTS, first, end);
         markers(&mut batch);
         let seq = self.drop_records(batch)?;
@@ -105,6 +106,7 @@ impl ObjectStore {
                 break;
             }
             if keyspace.holds(&engine_key) {
+                batch.delete(&Family::TOMBSTONES, engine_key.clone());
                 batch.delete(&Family::OBJECTS, engine_key.clone());
                 if self.observer.is_some()
                     && let Ok((key, _, hash)) = check::read_hashed(&engine_key, &stored)

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use dynamokv_vclock::{CausalContext, Dot, Position, issue};
 use parking_lot::MutexGuard;
 
+use super::tombstones::{self, is_deleted};
 use super::{Change, ObjectStore};
 use crate::engine::{Batch, Family};
 use crate::hash::StateHash;
@@ -136,7 +137,15 @@ impl ObjectStore {
         self.check_context(key, before, state.context())?;
 
         let mut batch = Batch::new();
-        let hash = self.stage(&mut batch, key, engine_key, Some(position), &state);
+        let was_deleted = is_deleted(&stored.state);
+        let hash = self.stage(
+            &mut batch,
+            key,
+            engine_key,
+            Some(position),
+            &state,
+            was_deleted,
+        );
         markers(&mut batch);
         let seq = self
             .sync
@@ -183,13 +192,14 @@ impl ObjectStore {
                 incoming.context(),
             )
         });
+        let was_deleted = is_deleted(&stored.state);
         let mut state = stored.state;
         let changed = state.join_ref(incoming);
 
         let mut batch = Batch::new();
         let hash = match previous {
             Some(hash) if !changed && !self.drops_in_doubt.load(Ordering::Acquire) => hash,
-            _ => self.stage(&mut batch, key, engine_key, position, &state),
+            _ => self.stage(&mut batch, key, engine_key, position, &state, was_deleted),
         };
         markers(&mut batch);
         let seq = self.write_some(batch)?;
@@ -236,13 +246,18 @@ impl ObjectStore {
         let output = decide(hash.map(|hash| (&stored.state, hash)), &mut settle);
         let dropped = hash.filter(|_| settle.drops_record);
         if dropped.is_some() {
+            if is_deleted(&stored.state) {
+                settle.batch.delete(&Family::TOMBSTONES, engine_key.clone());
+            }
             settle.batch.delete(&Family::OBJECTS, engine_key);
         } else if hash.is_some()
             && !settle.batch.is_empty()
             && self.drops_in_doubt.load(Ordering::Acquire)
         {
             let position = self.valid(stored.position);
-            self.stage(&mut settle.batch, key, engine_key, position, &stored.state);
+            let deleted = is_deleted(&stored.state);
+            let batch = &mut settle.batch;
+            self.stage(batch, key, engine_key, position, &stored.state, deleted);
         }
         let seq = self.write_some(settle.batch).inspect_err(|_| {
             if dropped.is_some() {
@@ -294,6 +309,7 @@ impl ObjectStore {
         engine_key: bytes::Bytes,
         position: Option<Position>,
         state: &State,
+        was_deleted: bool,
     ) -> StateHash {
         let incarnation = self.incarnation.load(Ordering::Acquire);
         let stamped = position.map(|position| Stamped {
@@ -303,6 +319,7 @@ impl ObjectStore {
         let encoded = record::encode(&engine_key, stamped, state);
         let hash = StateHash::of_encoded(key, encoded.state());
         self.meters.see(state.len(), state.context().len());
+        tombstones::stage(batch, &engine_key, was_deleted, state);
         batch.put(&Family::OBJECTS, engine_key, encoded.bytes);
         hash
     }
