@@ -148,10 +148,18 @@ pub struct History {
     reads: Vec<Read>,
     unstable: Vec<(Moment, Option<Moment>)>,
     /// How long a deleted key is remembered at least; `None` for longer than the run.
-    pub grace: Option<Duration>,
+    grace: Option<Duration>,
 }
 
 impl History {
+    /// An empty history of a cluster that remembers deleted keys for so long; `None` for longer than the run.
+    pub fn remembering(grace: Option<Duration>) -> Self {
+        Self {
+            grace,
+            ..Self::default()
+        }
+    }
+
     /// Notes that a write begins; its outcome is unknown from now on.
     pub fn begin(&mut self, write: Write) -> WriteId {
         let id = WriteId(self.writes.len());

@@ -40,14 +40,12 @@ impl Record {
         keep_trace: bool,
         clock: impl Fn() -> Duration + Send + Sync + 'static,
     ) -> Arc<Self> {
+        let grace = plan.grace;
         Arc::new(Self {
             plan,
             clock: Box::new(clock),
             trace: Mutex::new(Trace::new(keep_trace)),
-            history: Mutex::new(History {
-                grace: plan.grace,
-                ..History::default()
-            }),
+            history: Mutex::new(History::remembering(grace)),
             ledger: Mutex::default(),
             farewells: Mutex::default(),
             broken: Mutex::default(),
