@@ -5,14 +5,15 @@ use dynamokv::storage::planted::{self, Bug};
 use dynamokv_sim::{Plan, run};
 
 /// Seeds that a search has found, the first ones of each bug: see docs/testing.md.
-const CATCHING: [(Bug, [u64; 3]); 7] = [
+const CATCHING: [(Bug, [u64; 3]); 8] = [
     (Bug::HintLostBeforeAck, [1, 2, 3]),
     (Bug::NodeCountedTwice, [1, 2, 3]),
     (Bug::ContextIgnored, [1, 2, 3]),
-    (Bug::EpochReused, [37, 47, 85]),
+    (Bug::EpochReused, [30, 56, 147]),
     (Bug::DeltaWithoutContext, [1, 2, 3]),
     (Bug::RepairOverwrites, [5, 12, 19]),
     (Bug::FallbackNotDurable, [2, 7, 8]),
+    (Bug::ExchangeOverwrites, [1, 2, 3]),
 ];
 
 /// Whether a run of the seed breaks a promise.
