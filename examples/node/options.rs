@@ -128,6 +128,11 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
         "Milliseconds between rounds in which replicas compare their copies",
     ),
     (
+        "exchange-bytes-per-second",
+        Kind::Integer,
+        "Bytes a second that may be moved to mend what differs, and read to count hash trees anew",
+    ),
+    (
         "siblings-soft",
         Kind::Integer,
         "Siblings of a key at which a warning is logged",

@@ -5,7 +5,7 @@ use dynamokv::storage::planted::{self, Bug};
 use dynamokv_sim::{Plan, run};
 
 /// Seeds that a search has found, the first ones of each bug: see docs/testing.md.
-const CATCHING: [(Bug, [u64; 3]); 7] = [
+const CATCHING: [(Bug, [u64; 3]); 8] = [
     (Bug::HintLostBeforeAck, [1, 2, 3]),
     (Bug::NodeCountedTwice, [1, 2, 3]),
     (Bug::ContextIgnored, [1, 2, 3]),
@@ -13,6 +13,7 @@ const CATCHING: [(Bug, [u64; 3]); 7] = [
     (Bug::DeltaWithoutContext, [1, 2, 3]),
     (Bug::RepairOverwrites, [2, 3, 5]),
     (Bug::FallbackNotDurable, [2, 7, 10]),
+    (Bug::ExchangeOverwrites, [1, 2, 3]),
 ];
 
 /// Whether a run of the seed breaks a promise.

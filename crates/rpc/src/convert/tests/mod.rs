@@ -57,7 +57,6 @@ proptest! {
     #[test]
     fn handed_over_objects_and_questions_for_them_travel_unchanged(
         fence in fence(), page in page(), after in option::of(key()), number in any::<u32>(), limit in any::<u32>(),
-        purpose in purpose(),
     ) {
         let sent = pb::SendHintsRequest::from((fence, page.entries.as_slice()));
         prop_assert_eq!(travel(&sent).try_into(), Ok((fence, page.entries.clone())));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dynamokv_antientropy::{
-    Answer, Difference, Item, Listing, Parent, Prefix, Question, Ranges, Sums,
+    Answer as TreeAnswer, Difference, Item, Listing, Parent, Prefix, Question, Ranges, Sums,
 };
 use dynamokv_coordinator::{
     Answer, AnswerKind, ErrorKind, Fence, Forwarded, Options, PutReply, PutRequest, QuorumMode,
@@ -12,7 +12,7 @@ use dynamokv_coordinator::{
 };
 use dynamokv_gossip::{Change, ClusterFacts, Target};
 use dynamokv_handoff::{Entry, Page};
-use dynamokv_ring::{Member, NodeId};
+use dynamokv_ring::{Member, NodeId, Token, TokenRange};
 use dynamokv_storage::{ObjectKey, State, Value};
 use dynamokv_vclock::{ActorId, CausalContext, Dot, Epoch, HybridTime};
 use proptest::collection::vec;
@@ -215,7 +215,7 @@ pub(super) fn question() -> impl Strategy<Value = Question<Entry>> {
     ]
 }
 
-pub(super) fn tree_answer() -> impl Strategy<Value = Answer<Entry>> {
+pub(super) fn tree_answer() -> impl Strategy<Value = TreeAnswer<Entry>> {
     let sums = prop_oneof![
         vec(any::<u128>(), 0..5).prop_map(Sums::Of),
         Just(Sums::TooFine),
@@ -224,16 +224,16 @@ pub(super) fn tree_answer() -> impl Strategy<Value = Answer<Entry>> {
     let tokens = vec(any::<u64>().prop_map(Token), 0..5);
     let until = option::of(any::<u64>().prop_map(Token));
     prop_oneof![
-        any::<bool>().prop_map(Answer::Same),
-        vec(sums, 0..5).prop_map(Answer::Sums),
+        any::<bool>().prop_map(TreeAnswer::Same),
+        vec(sums, 0..5).prop_map(TreeAnswer::Sums),
         (entries(), tokens, until).prop_map(|(entries, wanted, until)| {
-            Answer::Difference(Difference {
+            TreeAnswer::Difference(Difference {
                 entries,
                 wanted,
                 until,
             })
         }),
-        Just(Answer::Taken),
+        Just(TreeAnswer::Taken),
     ]
 }
 
