@@ -1,9 +1,10 @@
 //! Settings of a node, checked before anything starts.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dynamokv_handoff::{DeliveryConfig, HintBounds};
 use dynamokv_ring::NodeId;
 use dynamokv_storage::Family;
 use serde::{Deserialize, Serialize};
@@ -128,6 +129,12 @@ pub struct NodeConfig {
     pub phi_threshold: f64,
     /// Milliseconds between rounds in which the replicas of a key compare their copies and mend what differs.
     pub exchange_interval_ms: u64,
+    /// Keys that are remembered one by one for each node that is away; of further ones whole ranges are.
+    pub hints_max: u64,
+    /// Objects a second that are handed to nodes that came back, over all of them.
+    pub hint_rate: u64,
+    /// Hours after which what is held for a node that is still away goes to the other owners instead.
+    pub hint_age_max_hours: u64,
     /// Siblings of one key at which a warning is logged.
     pub siblings_soft: usize,
     /// Siblings of one key at which further concurrent writes are refused.
@@ -166,6 +173,9 @@ impl Default for NodeConfig {
             gossip_interval_ms: 1_000,
             phi_threshold: 8.0,
             exchange_interval_ms: 1_000,
+            hints_max: 100_000,
+            hint_rate: 10_000,
+            hint_age_max_hours: 72,
             siblings_soft: 16,
             siblings_hard: 256,
             in_flight_max: 4_096,
@@ -234,6 +244,15 @@ impl NodeConfig {
         ] {
             check((1..=60_000).contains(&value), key, &|| {
                 format!("is {value}, but must be 1..=60000 milliseconds")
+            })?;
+        }
+        for (key, value, limit) in [
+            ("hints-max", self.hints_max, 10_000_000),
+            ("hint-rate", self.hint_rate, 10_000_000),
+            ("hint-age-max-hours", self.hint_age_max_hours, 8_760),
+        ] {
+            check((1..=limit).contains(&value), key, &|| {
+                format!("is {value}, but must be 1..={limit}")
             })?;
         }
         check(
@@ -336,9 +355,32 @@ impl NodeConfig {
         Duration::from_millis(self.gossip_interval_ms)
     }
 
+    pub(crate) fn hint_bounds(&self) -> HintBounds {
+        HintBounds {
+            hints_max: NonZeroU64::new(self.hints_max).unwrap_or(NonZeroU64::MIN),
+        }
+    }
+
+    pub(crate) fn handoff(&self) -> HandoffSettings {
+        HandoffSettings {
+            delivery: DeliveryConfig {
+                items_per_second: NonZeroU64::new(self.hint_rate).unwrap_or(NonZeroU64::MIN),
+                ..DeliveryConfig::default()
+            },
+            age_max: Duration::from_secs(self.hint_age_max_hours * 3_600),
+        }
+    }
+
     pub(crate) fn exchange_interval(&self) -> Duration {
         Duration::from_millis(self.exchange_interval_ms)
     }
+}
+
+/// How what is held for others is handed over.
+pub(crate) struct HandoffSettings {
+    pub(crate) delivery: DeliveryConfig,
+    /// What is held for longer goes to the other owners.
+    pub(crate) age_max: Duration,
 }
 
 fn check_address(key: &'static str, address: &str) -> Result<(), ConfigError> {
@@ -380,13 +422,16 @@ mod tests {
     #[test]
     fn each_limit_names_its_key() {
         type Change = fn(&mut NodeConfig);
-        let cases: [(&str, Change); 16] = [
+        let cases: [(&str, Change); 19] = [
             ("id", |c| c.id = Some("7".into())),
             ("listen", |c| c.listen = "nowhere".into()),
             ("advertise", |c| c.advertise = Some(":1".into())),
             ("seeds", |c| c.seeds = vec!["host:99999".into()]),
             ("timeout-ms", |c| c.timeout_ms = 0),
             ("exchange-interval-ms", |c| c.exchange_interval_ms = 0),
+            ("hints-max", |c| c.hints_max = 0),
+            ("hint-rate", |c| c.hint_rate = 10_000_001),
+            ("hint-age-max-hours", |c| c.hint_age_max_hours = 0),
             ("partitions", |c| c.partitions = 12),
             ("replicas", |c| c.replicas = 17),
             ("read-quorum", |c| c.read_quorum = 4),

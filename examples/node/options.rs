@@ -128,6 +128,21 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
         "Milliseconds between rounds in which replicas compare their copies",
     ),
     (
+        "hints-max",
+        Kind::Integer,
+        "Keys remembered one by one for each node that is away; of further ones whole ranges are",
+    ),
+    (
+        "hint-rate",
+        Kind::Integer,
+        "Objects a second that are handed to nodes that came back",
+    ),
+    (
+        "hint-age-max-hours",
+        Kind::Integer,
+        "Hours after which what is held for a node that is still away goes to the other owners",
+    ),
+    (
         "siblings-soft",
         Kind::Integer,
         "Siblings of a key at which a warning is logged",

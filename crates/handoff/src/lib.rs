@@ -6,17 +6,24 @@
 mod delivery;
 mod gain;
 mod hint_log;
+mod hint_page;
+mod ledger;
 mod marker;
 mod message;
+mod place;
 mod rotation;
+mod slice;
 mod stretch;
 mod timing;
 mod transfer;
 
 pub use delivery::{Delivered, Delivery, DeliveryConfig, Shipment};
 pub use gain::{Gain, gains};
-pub use hint_log::{HintLog, HintPage, Pending, Released};
+pub use hint_log::{Held, HintBounds, HintLog, Released};
+pub use hint_page::{HintPage, PageLimits, Pending};
 pub use message::{Entry, HintRequest, Page, RangePurpose, RangeRequest};
+pub use place::Place;
 pub use rotation::{Pair, Rotation};
+pub use slice::Slice;
 pub use stretch::{RangeDigest, Stretch};
 pub use transfer::{Progress, Pull, Transfer, TransferConfig};
