@@ -4,6 +4,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dynamokv_handoff::{DeliveryConfig, HintBounds};
 use dynamokv_ring::NodeId;
 use dynamokv_storage::Family;
 use serde::{Deserialize, Serialize};
@@ -139,6 +140,12 @@ pub struct NodeConfig {
     /// Seconds that a deleted object is remembered after all its owners know of it. A snapshot that is older must not be restored, and
     /// a node that was away for longer lets go of what it holds for others.
     pub tombstone_grace_s: u64,
+    /// Keys that are remembered one by one for each node that is away; of further ones whole ranges are.
+    pub hints_max: u64,
+    /// Objects a second that are handed to nodes that came back, over all of them.
+    pub hint_rate: u64,
+    /// Seconds after which what is held for a node that is still away goes to the other owners instead.
+    pub hint_age_max_s: u64,
     /// Siblings of one key at which a warning is logged.
     pub siblings_soft: usize,
     /// Siblings of one key at which further concurrent writes are refused.
@@ -180,6 +187,9 @@ impl Default for NodeConfig {
             exchange_bytes_per_second: NonZeroU64::MIN.saturating_add((128 << 20) - 1),
             tombstone_interval_ms: 60_000,
             tombstone_grace_s: 10 * DAY_S,
+            hints_max: 100_000,
+            hint_rate: 10_000,
+            hint_age_max_s: 3 * DAY_S,
             siblings_soft: 16,
             siblings_hard: 256,
             in_flight_max: 4_096,
@@ -251,6 +261,15 @@ impl NodeConfig {
                 format!("is {value}, but must be 1..=60000 milliseconds")
             })?;
         }
+        for (key, value, limit) in [
+            ("hints-max", self.hints_max, 10_000_000),
+            ("hint-rate", self.hint_rate, 10_000_000),
+            ("hint-age-max-s", self.hint_age_max_s, 365 * DAY_S),
+        ] {
+            check((1..=limit).contains(&value), key, &|| {
+                format!("is {value}, but must be 1..={limit}")
+            })?;
+        }
         check(
             self.partitions.is_power_of_two() && self.partitions <= 65_536,
             "partitions",
@@ -269,6 +288,16 @@ impl NodeConfig {
                     "is {}, but must be 1..={} seconds",
                     self.tombstone_grace_s,
                     365 * DAY_S
+                )
+            },
+        )?;
+        check(
+            self.tombstone_grace_s > self.hint_age_max_s,
+            "tombstone-grace-s",
+            &|| {
+                format!(
+                    "is {}, but must exceed `hint-age-max-s` ({}), by more than clocks may differ",
+                    self.tombstone_grace_s, self.hint_age_max_s
                 )
             },
         )?;
@@ -375,6 +404,32 @@ impl NodeConfig {
             bytes_per_second: self.exchange_bytes_per_second,
         }
     }
+
+    pub(crate) fn hint_bounds(&self) -> HintBounds {
+        HintBounds {
+            hints_max: NonZeroU64::new(self.hints_max).unwrap_or(NonZeroU64::MIN),
+        }
+    }
+
+    pub(crate) fn handoff(&self) -> HandoffSettings {
+        HandoffSettings {
+            delivery: DeliveryConfig {
+                items_per_second: NonZeroU64::new(self.hint_rate).unwrap_or(NonZeroU64::MIN),
+                ..DeliveryConfig::default()
+            },
+            age_max: Duration::from_secs(self.hint_age_max_s),
+            forgotten_after: Duration::from_secs(self.tombstone_grace_s),
+        }
+    }
+}
+
+/// How what is held for others is handed over.
+pub(crate) struct HandoffSettings {
+    pub(crate) delivery: DeliveryConfig,
+    /// What is held for longer goes to the other owners.
+    pub(crate) age_max: Duration,
+    /// What is held for longer still goes nowhere: the key may have been deleted since, and the delete forgotten.
+    pub(crate) forgotten_after: Duration,
 }
 
 const DAY_S: u64 = 24 * 60 * 60;
@@ -418,13 +473,18 @@ mod tests {
     #[test]
     fn each_limit_names_its_key() {
         type Change = fn(&mut NodeConfig);
-        let cases: [(&str, Change); 16] = [
+        let cases: [(&str, Change); 21] = [
             ("id", |c| c.id = Some("7".into())),
             ("listen", |c| c.listen = "nowhere".into()),
             ("advertise", |c| c.advertise = Some(":1".into())),
             ("seeds", |c| c.seeds = vec!["host:99999".into()]),
             ("timeout-ms", |c| c.timeout_ms = 0),
             ("exchange-interval-ms", |c| c.exchange_interval_ms = 0),
+            ("hints-max", |c| c.hints_max = 0),
+            ("hint-rate", |c| c.hint_rate = 10_000_001),
+            ("hint-age-max-s", |c| c.hint_age_max_s = 0),
+            ("tombstone-grace-s", |c| c.tombstone_grace_s = 0),
+            ("tombstone-grace-s", |c| c.tombstone_grace_s = c.hint_age_max_s),
             ("partitions", |c| c.partitions = 12),
             ("replicas", |c| c.replicas = 17),
             ("read-quorum", |c| c.read_quorum = 4),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dynamokv_coordinator::{Membership, ReplicaError, View};
-use dynamokv_handoff::{Delivered, Delivery, DeliveryConfig, Entry, HintPage, Shipment};
+use dynamokv_handoff::{Delivered, Delivery, Entry, HintPage, PageLimits, Shipment};
 use dynamokv_ring::{NodeId, Token};
 use dynamokv_storage::ObjectKey;
 #[cfg(feature = "planted-bugs")]
@@ -14,15 +14,20 @@ use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 
+use crate::config::HandoffSettings;
 use crate::core::Core;
+use crate::hints::Hints;
 use crate::transport::Transport;
 
 /// How long an owner may take to store and sync one batch.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How often it is looked at what has been held for too long, where nothing else happens.
+const AGES_EVERY: Duration = Duration::from_secs(60);
+
 /// Delivers hints for as long as the node runs.
-pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>) {
-    let mut delivery = Delivery::new(DeliveryConfig::default());
+pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>, settings: HandoffSettings) {
+    let mut delivery = Delivery::new(settings.delivery.clone());
     let mut reachable = BTreeSet::new();
     let mut shipments = FuturesUnordered::new();
     let mut changes = core.cluster.changes();
@@ -31,10 +36,10 @@ pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>) {
             .take_marked()
             .into_iter()
             .for_each(|target| delivery.on_marked(target));
-        follow(&mut delivery, &mut reachable, &core);
+        follow(&mut delivery, &mut reachable, &core, settings.age_max);
         let now = Instant::now();
         while let Some(shipment) = delivery.poll(now.into_std()) {
-            shipments.push(ship(Arc::clone(&core), shipment));
+            shipments.push(ship(&core, &settings, shipment));
         }
         let wakeup = delivery.next_wakeup(now.into_std());
         tokio::select! {
@@ -42,9 +47,12 @@ pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>) {
             Some((target, outcome)) = shipments.next() => {
                 let now = Instant::now().into_std();
                 match outcome {
-                    Ok(delivered) => delivery.on_delivered(target, delivered, now),
+                    Ok(delivered) => {
+                        core.hints.on_delivered(target, &delivered);
+                        delivery.on_delivered(target, delivered, now);
+                    }
                     Err(error) => {
-                        tracing::debug!(%target, %error, "hints wait");
+                        core.hints.on_failed(target, &error);
                         delivery.on_failed(target, now);
                     }
                 }
@@ -52,6 +60,7 @@ pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>) {
             () = changes.changed() => {}
             () = core.hints.marked() => {}
             () = sleep_until(wakeup) => {}
+            () = tokio::time::sleep(AGES_EVERY) => {}
         }
     }
 }
@@ -63,11 +72,23 @@ pub(crate) async fn sleep_until(at: Option<std::time::Instant>) {
     }
 }
 
-/// Tells the scheduler who can be served: the live targets, and those that are in no ring any more, whose hints
-/// go to the owners instead.
-fn follow<T: Transport>(delivery: &mut Delivery, reachable: &mut BTreeSet<NodeId>, core: &Core<T>) {
+/// Tells the scheduler who can be served: the live targets; those that are in no ring any more, and those for whom
+/// something has been held for too long, whose hints go to the owners instead.
+fn follow<T: Transport>(
+    delivery: &mut Delivery,
+    reachable: &mut BTreeSet<NodeId>,
+    core: &Core<T>,
+    age_max: Duration,
+) {
     let view = core.cluster.view();
-    let serves = |target: &NodeId| view.live.contains(target) || !view.has_member(*target);
+    let aged_before_ms = aged_before_ms(&core.hints, age_max);
+    let is_aged = |target| {
+        let oldest_ms = core.hints.oldest_ms(target);
+        oldest_ms.is_some_and(|oldest_ms| oldest_ms < aged_before_ms)
+    };
+    let serves = |target: &NodeId| {
+        view.live.contains(target) || !view.has_member(*target) || is_aged(*target)
+    };
     let now: BTreeSet<NodeId> = core.hints.targets().into_iter().filter(serves).collect();
     now.difference(reachable)
         .for_each(|target| delivery.on_up(*target));
@@ -77,39 +98,46 @@ fn follow<T: Transport>(delivery: &mut Delivery, reachable: &mut BTreeSet<NodeId
     *reachable = now;
 }
 
+/// What was held before this time, in milliseconds since the Unix epoch, has been held for too long.
+fn aged_before_ms(hints: &Hints, age_max: Duration) -> u64 {
+    let age_max_ms = u64::try_from(age_max.as_millis()).unwrap_or(u64::MAX);
+    hints.now_ms().saturating_sub(age_max_ms)
+}
+
 async fn ship<T: Transport>(
-    core: Arc<Core<T>>,
+    core: &Core<T>,
+    settings: &HandoffSettings,
     shipment: Shipment,
 ) -> (NodeId, Result<Delivered, crate::Error>) {
     let target = shipment.target;
-    (target, try_ship(&core, shipment).await)
+    (target, try_ship(core, settings, shipment).await)
 }
 
 async fn try_ship<T: Transport>(
     core: &Core<T>,
+    settings: &HandoffSettings,
     shipment: Shipment,
 ) -> Result<Delivered, crate::Error> {
-    let config = DeliveryConfig::default();
     let target = shipment.target;
-    let after = shipment.after.as_ref();
     let (_guard, view) = core.begin();
-    let HintPage { page, pending } =
-        core.hints
-            .page(target, after, config.batch_items, config.batch_bytes)?;
+    let is_away = view.has_member(target) && !view.live.contains(&target);
+    let limits = PageLimits {
+        items: settings.delivery.batch_items,
+        bytes: settings.delivery.batch_bytes,
+        held_before_ms: is_away.then(|| aged_before_ms(&core.hints, settings.age_max)),
+    };
+    let HintPage { page, pending } = core.hints.batch(&shipment, &limits)?;
     let keeps = |key: &ObjectKey| core.cluster.view().stores(core.me, key.token());
     #[cfg(feature = "planted-bugs")]
     if planted::is(Bug::HintLostBeforeAck) {
         let all = vec![true; page.entries.len()];
         core.hints.acknowledge(pending.clone(), &all, keeps)?;
     }
-    let accepted = hand_over(core, &view, &page.entries, |token| {
-        recipients(&view, target, token)
-    })
-    .await?;
-    let stored = accepted.iter().filter(|accepted| **accepted).count();
-    if stored > 0 {
-        tracing::info!(%target, hints = stored, "hints delivered");
-    }
+    let recipients = |token| match is_away {
+        true => others(&view, target, token),
+        false => recipients(&view, target, token),
+    };
+    let accepted = hand_over(core, &view, &page.entries, recipients).await?;
     Ok(core.hints.acknowledge(pending, &accepted, keeps)?)
 }
 
@@ -188,11 +216,26 @@ fn recipients(view: &View, target: NodeId, token: Token) -> Vec<NodeId> {
             );
         }
     } else {
-        recipients = sets.concat();
-        recipients.sort();
-        recipients.dedup();
+        recipients = every_owner(view, token);
     }
     recipients
+}
+
+/// Who must have what was held for too long for `target`, which is away: every other owner. The target will get it from them.
+/// Where there is no other it is the target's alone, and waits on.
+fn others(view: &View, target: NodeId, token: Token) -> Vec<NodeId> {
+    let mut others = every_owner(view, token);
+    if others != [target] {
+        others.retain(|owner| *owner != target);
+    }
+    others
+}
+
+fn every_owner(view: &View, token: Token) -> Vec<NodeId> {
+    let mut owners = view.write_sets(token).concat();
+    owners.sort();
+    owners.dedup();
+    owners
 }
 
 #[cfg(test)]
@@ -263,5 +306,18 @@ pub(crate) mod tests {
             "the target owns it no longer"
         );
         assert_eq!(sorted(WritePhase::Current, 7), [1, 2], "the target left");
+    }
+
+    #[test]
+    fn what_was_held_for_too_long_goes_to_the_other_owners_if_there_are_any() {
+        let of = |view: &View, target| others(view, NodeId(target), Token(0));
+        let two = view(WritePhase::Current);
+        assert_eq!(of(&two, 1), [NodeId(2)]);
+        assert_eq!(of(&two, 7), [NodeId(1), NodeId(2)]);
+        let alone = View {
+            current: ring(1..=1),
+            ..two
+        };
+        assert_eq!(of(&alone, 1), [NodeId(1)], "it is nobody else's");
     }
 }

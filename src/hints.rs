@@ -1,32 +1,100 @@
-//! The hint log, and a bell that rings when something was marked.
+//! The hint log, a bell that rings when something was marked, and what became of it.
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use dynamokv_coordinator::HintSink;
-use dynamokv_handoff::HintLog;
+use dynamokv_coordinator::{HintSink, WallClock};
+use dynamokv_handoff::{Delivered, HintBounds, HintLog};
 use dynamokv_ring::NodeId;
 use dynamokv_storage::{Batch, Error, ObjectKey, ObjectStore};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 /// The hint log of one node.
-#[derive(Debug)]
 pub(crate) struct Hints {
     log: HintLog,
+    wall_clock: WallClock,
     marked: Notify,
+    deliveries: Mutex<BTreeMap<NodeId, Deliveries>>,
+}
+
+/// What one target has got since the start.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Deliveries {
+    /// Objects in all.
+    pub(crate) objects: u64,
+    /// When it took the last one, in milliseconds since the Unix epoch.
+    pub(crate) last_ms: u64,
+    /// Objects of the present pass, and when their delivery began.
+    pass: Option<(u64, u64)>,
 }
 
 impl Hints {
-    pub(crate) fn open(store: Arc<ObjectStore>) -> Result<Self, Error> {
+    pub(crate) fn open(
+        store: Arc<ObjectStore>,
+        bounds: HintBounds,
+        wall_clock: WallClock,
+    ) -> Result<Self, Error> {
         Ok(Self {
-            log: HintLog::open(store)?,
+            log: HintLog::open(store, bounds)?,
+            wall_clock,
             marked: Notify::new(),
+            deliveries: Mutex::default(),
         })
     }
 
     /// Completes when something was marked since the last call.
     pub(crate) async fn marked(&self) {
         self.marked.notified().await;
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub(crate) fn now_ms(&self) -> u64 {
+        (self.wall_clock)()
+    }
+
+    /// Takes note of a shipment that got through.
+    pub(crate) fn on_delivered(&self, target: NodeId, delivered: &Delivered) {
+        let now_ms = self.now_ms();
+        let mut deliveries = self.deliveries.lock();
+        let of = deliveries.entry(target).or_default();
+        if delivered.released > 0 {
+            let released = delivered.released as u64;
+            if of.pass.is_none() {
+                tracing::info!(%target, "what is held for the node is on its way");
+            }
+            let (objects, _) = of.pass.get_or_insert((0, now_ms));
+            *objects += released;
+            of.objects += released;
+            of.last_ms = now_ms;
+        }
+        if delivered.next.is_none()
+            && let Some((objects, began_ms)) = of.pass.take()
+        {
+            let took_ms = now_ms.saturating_sub(began_ms);
+            tracing::info!(%target, objects, took_ms, "what was held for the node is handed over");
+        }
+    }
+
+    /// Takes note of a shipment that failed.
+    pub(crate) fn on_failed(&self, target: NodeId, error: &crate::Error) {
+        let pass = self
+            .deliveries
+            .lock()
+            .get_mut(&target)
+            .and_then(|of| of.pass.take());
+        match pass {
+            Some((objects, _)) => {
+                tracing::info!(%target, objects, %error, "the handover was broken off; it goes on later");
+            }
+            None => tracing::debug!(%target, %error, "hints wait"),
+        }
+    }
+
+    /// What each target has got since the start.
+    pub(crate) fn deliveries(&self) -> BTreeMap<NodeId, Deliveries> {
+        self.deliveries.lock().clone()
     }
 }
 
@@ -40,7 +108,7 @@ impl Deref for Hints {
 
 impl HintSink for Hints {
     fn mark(&self, batch: &mut Batch, key: &ObjectKey, target: NodeId) {
-        self.log.mark(batch, key, target);
+        self.log.mark(batch, key, target, self.now_ms());
         self.marked.notify_one();
     }
 

@@ -54,7 +54,7 @@ async fn sweep<T: Transport>(core: &Core<T>, view: &View) -> Result<(), crate::E
     // Who goes for good takes no hint along.
     if !ring.contains(core.me) {
         for target in core.hints.targets() {
-            if core.hints.count(target)? > 0 {
+            if !core.hints.held(target)?.is_empty() {
                 return Err(crate::Error::HintsLeft { target });
             }
         }
@@ -78,7 +78,7 @@ async fn sweep_partition<T: Transport>(
         let mut strays = Vec::with_capacity(page.entries.len());
         for (key, state) in page.entries {
             // Hints are delivered by themselves.
-            if !core.hints.is_marked(&key)? {
+            if !core.hints.is_held(&key)? {
                 strays.push(Entry { key, state });
             }
         }
@@ -109,7 +109,7 @@ fn drop_stray<T: Transport>(core: &Core<T>, entry: &Entry) -> Result<(), crate::
         .settle(&entry.key, |state, settle| {
             let same = state.is_some_and(|(_, hash)| hash == acknowledged);
             let owned = core.cluster.view().stores(core.me, entry.key.token());
-            if same && !owned && !core.hints.is_marked(&entry.key)? {
+            if same && !owned && !core.hints.is_held(&entry.key)? {
                 settle.drop_record();
             }
             Ok::<(), dynamokv_storage::Error>(())

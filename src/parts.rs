@@ -164,17 +164,18 @@ impl<T: Transport> Parts<T> {
         self.core.coordinator.drain().len()
     }
 
-    /// Objects that it holds for others, one for each target. O(hints).
+    /// What it holds for others: objects, one for each target, and ranges that are held as a whole. O(hints).
     ///
     /// # Errors
     /// The store's failure.
     pub fn hints(&self) -> Result<u64, Error> {
         let hints = &self.core.hints;
-        let counts = hints
-            .targets()
-            .into_iter()
-            .map(|target| hints.count(target));
-        Ok(counts.sum::<Result<u64, _>>()?)
+        let mut sum = 0;
+        for target in hints.targets() {
+            let held = hints.held(target)?;
+            sum += held.hints + held.slices as u64;
+        }
+        Ok(sum)
     }
 
     /// Tasks of the node that run, those of single operations and exchanges aside.
@@ -241,7 +242,12 @@ fn assemble<T: Transport>(
     wall_clock: WallClock,
 ) -> Result<Arc<Core<T>>, Error> {
     let quorum = |value| NonZeroUsize::new(value).unwrap_or(NonZeroUsize::MIN);
-    let hints = Arc::new(Hints::open(Arc::clone(&store))?);
+    let hints = Hints::open(
+        Arc::clone(&store),
+        config.hint_bounds(),
+        Arc::clone(&wall_clock),
+    );
+    let hints = Arc::new(hints?);
     let replica = Arc::new(Replica::new(
         Arc::clone(&store),
         Arc::clone(&cluster),
@@ -334,7 +340,9 @@ fn spawn_tasks<T: Transport>(
     spawn("gossip", gossip.map(|()| None).boxed());
     spawn(
         "hint delivery",
-        crate::deliver::run(Arc::clone(core)).map(|()| None).boxed(),
+        crate::deliver::run(Arc::clone(core), config.handoff())
+            .map(|()| None)
+            .boxed(),
     );
     spawn(
         "handover",

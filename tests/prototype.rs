@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dynamokv::rpc::pb::{
-    AnswerKind, GetRequest, LeaveRequest, MembersRequest, PutRequest, QuorumMode, RemoveRequest,
+    AnswerKind, GetRequest, HintsRequest, LeaveRequest, MembersRequest, PutRequest, QuorumMode,
+    RemoveRequest,
 };
 use dynamokv::storage::{Batch, Family, ObjectKey};
 use support::{Cell, Client, bodies, cluster, config, eventually, grow, settle};
@@ -141,6 +142,56 @@ async fn a_crashed_node_gets_its_hints_when_it_comes_back_under_its_address() {
     assert!(owned > 10, "only {owned} of 50 keys belong to the node");
     for cell in &cells {
         eventually("no hint is left", async || cell.client().hints().await == 0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_hints_max_writes_for_a_crashed_node_are_taken_and_handed_over_with_their_ranges()
+{
+    let mut cells = Vec::new();
+    for number in 1..=4 {
+        let mut config = config(&format!("n{number}"));
+        config.hints_max = 5;
+        config.bootstrap = number == 1;
+        let seed = cells.first().map(|first: &Cell| first.address().to_owned());
+        config.seeds = seed.into_iter().collect();
+        cells.push(Cell::start(config).await);
+    }
+    settle(&cells, 4).await;
+    let away = cells[1].id();
+    cells[1].kill().await;
+    let client = cells[0].client();
+    for n in 0..200 {
+        eventually("the put is acknowledged", async || {
+            client.put(&format!("key-{n}"), "v", b"").await.is_ok()
+        })
+        .await;
+    }
+    let mut ranges = 0;
+    for cell in cells.iter().filter(|cell| cell.config.name != "n2") {
+        let hints = cell.client().admin().hints(HintsRequest {}).await.unwrap();
+        for held in hints.into_inner().targets {
+            assert_eq!(held.target, away);
+            assert!(held.count <= 5 && held.oldest_ms.is_some());
+            ranges += held.dirty_ranges;
+        }
+    }
+    assert!(ranges > 20, "only {ranges} ranges are held");
+    cells[1].restart().await.unwrap();
+    for cell in &cells {
+        eventually("nothing is held any more", async || {
+            cell.client().hints().await == 0
+        })
+        .await;
+    }
+    for n in 0..200 {
+        let key = format!("key-{n}");
+        let owners = client.owners(&key).await;
+        for cell in &cells {
+            // Its own copy; and who held it for another has let it go.
+            let own = bodies(&cell.client().own(&key).await.values);
+            assert_eq!(own.len(), usize::from(owners.contains(&cell.id())), "{key}");
+        }
     }
 }
 

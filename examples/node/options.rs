@@ -133,6 +133,31 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
         "Bytes a second that may be moved to mend what differs, and read to count hash trees anew",
     ),
     (
+        "tombstone-interval-ms",
+        Kind::Integer,
+        "Milliseconds between looks at deleted objects",
+    ),
+    (
+        "tombstone-grace-s",
+        Kind::Integer,
+        "Seconds that a deleted object is remembered after all its owners know of it",
+    ),
+    (
+        "hints-max",
+        Kind::Integer,
+        "Keys remembered one by one for each node that is away; of further ones whole ranges are",
+    ),
+    (
+        "hint-rate",
+        Kind::Integer,
+        "Objects a second that are handed to nodes that came back",
+    ),
+    (
+        "hint-age-max-s",
+        Kind::Integer,
+        "Seconds after which what is held for a node that is still away goes to the other owners",
+    ),
+    (
         "siblings-soft",
         Kind::Integer,
         "Siblings of a key at which a warning is logged",

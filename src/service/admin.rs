@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dynamokv_coordinator::{Membership, View};
 use dynamokv_gossip::{Change, ChangeProgress, ClusterFacts, Gossip, NodeState, Status};
+use dynamokv_handoff::Held;
 use dynamokv_ring::{NodeId, PartitionId, Placement};
 use dynamokv_rpc::{AdminError, AdminService, local_copy, pb};
 use dynamokv_storage::ObjectKey;
@@ -17,7 +18,8 @@ impl<T: Transport> AdminService for Service<T> {
     async fn status(&self, _: pb::StatusRequest) -> Result<pb::StatusResponse, AdminError> {
         let core = &self.core;
         let view = core.cluster.view();
-        let hints = self.hint_counts()?.values().sum();
+        let held = self.held()?;
+        let hints = held.values().map(|held| held.hints).sum();
         let durability = match self.config.durability {
             DurabilityMode::Sync => "sync",
             DurabilityMode::Interval => "interval",
@@ -49,7 +51,12 @@ impl<T: Transport> AdminService for Service<T> {
                 nodes_known: count(gossip.members().count()),
                 nodes_live: count(gossip.live_count()),
                 hints,
-                warnings: [cluster_warnings(&view, gossip), self.store_warnings()].concat(),
+                warnings: [
+                    cluster_warnings(&view, gossip),
+                    hint_warnings(&held),
+                    self.store_warnings(),
+                ]
+                .concat(),
             }
         }))
     }
@@ -84,10 +91,22 @@ impl<T: Transport> AdminService for Service<T> {
     }
 
     async fn hints(&self, _: pb::HintsRequest) -> Result<pb::HintsResponse, AdminError> {
-        let counts = self.hint_counts()?.into_iter();
-        let targets = counts.map(|(target, count)| pb::HintCount {
-            target: target.to_string(),
-            count,
+        let (hints, mut held) = (&self.core.hints, self.held()?);
+        let (deliveries, now_ms) = (hints.deliveries(), hints.now_ms());
+        for target in deliveries.keys() {
+            held.entry(*target).or_default();
+        }
+        let targets = held.into_iter().filter_map(|(target, held)| {
+            let delivered = deliveries.get(&target).filter(|of| of.objects > 0);
+            let shown = !held.is_empty() || delivered.is_some();
+            shown.then(|| pb::HintCount {
+                target: target.to_string(),
+                count: held.hints,
+                dirty_ranges: count(held.slices),
+                oldest_ms: held.oldest_ms.map(|ms| now_ms.saturating_sub(ms)),
+                delivered: delivered.map_or(0, |of| of.objects),
+                last_delivery_ms: delivered.map(|of| now_ms.saturating_sub(of.last_ms)),
+            })
         });
         Ok(pb::HintsResponse {
             targets: targets.collect(),
@@ -173,19 +192,16 @@ impl<T: Transport> AdminService for Service<T> {
 }
 
 impl<T: Transport> Service<T> {
-    fn hint_counts(&self) -> Result<BTreeMap<NodeId, u64>, AdminError> {
-        let mut counts = BTreeMap::new();
-        for target in self.core.hints.targets() {
-            let held = self
-                .core
-                .hints
-                .count(target)
-                .map_err(|error| AdminError::Failed(error.to_string()))?;
-            if held > 0 {
-                counts.insert(target, held);
-            }
-        }
-        Ok(counts)
+    fn held(&self) -> Result<BTreeMap<NodeId, Held>, AdminError> {
+        let hints = &self.core.hints;
+        let targets = hints.targets().into_iter();
+        targets
+            .map(|target| {
+                let held = hints.held(target);
+                let held = held.map_err(|error| AdminError::Failed(error.to_string()))?;
+                Ok((target, held))
+            })
+            .collect()
     }
 
     fn store_warnings(&self) -> Vec<String> {
@@ -297,6 +313,18 @@ fn cluster_warnings(view: &View, gossip: &Gossip) -> Vec<String> {
         warnings.push(format!("{id} is down"));
     }
     warnings
+}
+
+fn hint_warnings(held: &BTreeMap<NodeId, Held>) -> Vec<String> {
+    let whole = held.iter().filter(|(_, held)| held.slices > 0);
+    whole
+        .map(|(target, held)| {
+            format!(
+                "more is held for {target} than `hints-max` objects: {} ranges are handed over as a whole",
+                held.slices
+            )
+        })
+        .collect()
 }
 
 fn describe(state: &NodeState, gossip: &Gossip, view: &View) -> pb::Member {

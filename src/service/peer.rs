@@ -8,7 +8,7 @@ use dynamokv_coordinator::{
     ReplicaState, ReplicaWrite, View, WritePhase,
 };
 use dynamokv_gossip::Message;
-use dynamokv_handoff::{CollectRequest, Entry, HintRequest, Page, RangeRequest};
+use dynamokv_handoff::{CollectRequest, Entry, HintRequest, Page, PageLimits, RangeRequest};
 use dynamokv_rpc::PeerService;
 use std::sync::Arc;
 
@@ -60,11 +60,14 @@ impl<T: Transport> PeerService for Service<T> {
         let items =
             NonZeroUsize::new(request.limit.min(PAGE_ITEMS_MAX)).unwrap_or(NonZeroUsize::MIN);
         let bytes = NonZeroUsize::MIN.saturating_add(PAGE_BYTES_MAX);
-        let hints = self
-            .core
-            .hints
-            .page(request.target, request.after.as_ref(), items, bytes);
-        Ok(hints.map_err(failed)?.page)
+        let limits = PageLimits {
+            items,
+            bytes,
+            held_before_ms: None,
+        };
+        let (hints, after) = (&self.core.hints, request.after.as_ref());
+        let page = hints.page(request.target, after, &limits);
+        Ok(page.map_err(failed)?.page)
     }
 
     /// Only an owner gives from a range, to an heir, and while it writes to both rings: what was written before is then in

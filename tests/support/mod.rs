@@ -301,7 +301,7 @@ impl Client {
         self.ring(Some(key)).await.location.unwrap().owners
     }
 
-    /// How many objects the node holds for others.
+    /// How much the node holds for others: objects, and whole ranges.
     pub async fn hints(&self) -> u64 {
         let hints = self
             .admin
@@ -310,7 +310,9 @@ impl Client {
             .await
             .unwrap()
             .into_inner();
-        hints.targets.iter().map(|target| target.count).sum()
+        let held = hints.targets.iter();
+        held.map(|target| target.count + u64::from(target.dirty_ranges))
+            .sum()
     }
 
     pub fn admin(&self) -> AdminClient<Channel> {

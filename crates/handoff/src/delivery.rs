@@ -6,8 +6,8 @@ use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 use dynamokv_ring::NodeId;
-use dynamokv_storage::ObjectKey;
 
+use crate::Place;
 use crate::timing::{Backoff, Pace, later};
 
 /// How hard hints are pushed.
@@ -45,24 +45,24 @@ impl Default for DeliveryConfig {
     }
 }
 
-/// One batch to deliver: read the page of `target`'s hints after `after`, send it, report the outcome.
+/// One batch to deliver: read the page of what is held for `target` from `from` on, send it, report the outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shipment {
     /// Whose hints.
     pub target: NodeId,
-    /// Start after this key; `None` from the beginning.
-    pub after: Option<ObjectKey>,
+    /// Start here; `None` from the beginning.
+    pub from: Option<Place>,
 }
 
 /// What became of a [`Shipment`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Delivered {
-    /// Hints that are done with: acknowledged and released.
+    /// Objects that are done with: acknowledged and released.
     pub released: usize,
-    /// Hints of the page that remain: not accepted, changed since they were read, or unreadable.
+    /// Those of the page that remain: not accepted, changed since they were read, or unreadable.
     pub left: usize,
     /// Where the next page starts; `None` at the end.
-    pub next: Option<ObjectKey>,
+    pub next: Option<Place>,
 }
 
 /// The scheduler of deliveries: events in, [`Shipment`]s out, no I/O and no clock.
@@ -88,7 +88,7 @@ pub struct Delivery {
 struct Course {
     under_way: bool,
     /// Where the pass goes on; `None` between passes.
-    after: Option<ObjectKey>,
+    from: Option<Place>,
     /// Not before this time; `None` is at once.
     due: Option<Instant>,
     /// Something was marked since the pass began: it may lie behind the pass.
@@ -103,7 +103,7 @@ struct Course {
 
 impl Course {
     fn end_pass(&mut self) {
-        self.after = None;
+        self.from = None;
         (self.released, self.left) = (0, 0);
     }
 
@@ -171,15 +171,15 @@ impl Delivery {
         }
         let target = self.next_in_turn(now)?;
         let course = self.courses.get_mut(&target)?;
-        if course.after.is_none() {
+        if course.from.is_none() {
             course.marked = false;
         }
         course.under_way = true;
         self.under_way += 1;
         self.served_last = Some(target);
-        let after = course.after.clone();
+        let from = course.from.clone();
         self.pace.reserve(self.batch_units(), now);
-        Some(Shipment { target, after })
+        Some(Shipment { target, from })
     }
 
     /// A shipment got through: `outcome` says what became of its hints. O(log targets).
@@ -198,8 +198,8 @@ impl Delivery {
         course.left += left;
         course.failures = 0;
         course.due = None;
-        course.after = next;
-        if course.after.is_none() {
+        course.from = next;
+        if course.from.is_none() {
             course.rest(backoff, self.config.recheck, now);
             course.end_pass();
         }

@@ -2,16 +2,33 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::num::NonZeroUsize;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use dynamokv_ring::NodeId;
-use dynamokv_storage::{Batch, Engine, Error, Family, ObjectKey, ObjectStore, Result, State};
+use dynamokv_storage::{Batch, Error, Family, ObjectKey, ObjectStore, Result, State};
 use dynamokv_storage::{StateHash, WriteSeq};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
-use crate::{Delivered, Entry, Page, marker};
+use crate::ledger::{Form, Ledger};
+use crate::marker::Marked;
+use crate::{Slice, marker};
+
+/// The bounds of a [`HintLog`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HintBounds {
+    /// So many keys are remembered one by one for each target; of further ones the [`Slice`] is, and all that is here of it
+    /// is handed over. That bounds the disk that markers take: about 50 bytes each, and 20 KiB of slices a target.
+    pub hints_max: NonZeroU64,
+}
+
+impl Default for HintBounds {
+    fn default() -> Self {
+        Self {
+            hints_max: NonZeroU64::MIN.saturating_add(99_999),
+        }
+    }
+}
 
 /// The markers "this node holds `key` for `target`", one for each pair, in the engine's family `hints`.
 ///
@@ -19,47 +36,30 @@ use crate::{Delivered, Entry, Page, marker};
 /// delivered, so any number of hints for one key fold into one. It goes, under the key's lock, only when the target
 /// acknowledged exactly the present state; a state that nobody else needs here goes in the same batch. (Dynamo,
 /// section 4.6, keeps hinted replicas in a separate database instead.)
+///
+/// Beyond [`HintBounds::hints_max`] keys of a target, one marker stands for all keys of a [`Slice`]: a write never fails for
+/// the sake of a hint. It goes when all that is here of the slice was acknowledged and nothing was marked in it meanwhile.
 pub struct HintLog {
-    store: Arc<ObjectStore>,
-    /// Every target that has a marker, and some that have none any more. A target is entered before its marker is
-    /// visible and never taken out: another marker for it may be on its way to the engine.
-    targets: RwLock<BTreeSet<NodeId>>,
+    pub(crate) store: Arc<ObjectStore>,
+    pub(crate) ledger: Ledger,
     marked: Mutex<BTreeSet<NodeId>>,
 }
 
-/// A page of one target's hints, on its way to it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HintPage {
-    /// What to send.
-    pub page: Page,
-    /// What to hand to [`HintLog::acknowledge`] with the target's answer.
-    pub pending: Pending,
+/// What is held for one target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Held {
+    /// Keys that have a marker of their own.
+    pub hints: u64,
+    /// Slices that are held as a whole.
+    pub slices: usize,
+    /// Nothing of it is held since an earlier time, in milliseconds since the Unix epoch. `None` where nothing is held.
+    pub oldest_ms: Option<u64>,
 }
 
-/// What was read for a [`HintPage`], and awaits the target's acknowledgement.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pending {
-    target: NodeId,
-    hints: Vec<(ObjectKey, StateHash)>,
-    damaged: usize,
-    next: Option<ObjectKey>,
-}
-
-impl Pending {
-    /// Whose hints.
-    pub fn target(&self) -> NodeId {
-        self.target
-    }
-
-    /// The objects with the state that is on its way, in the order of the page.
-    pub fn hints(&self) -> &[(ObjectKey, StateHash)] {
-        &self.hints
-    }
-
-    /// Hints that cannot be sent because the record or the marker is unreadable. Their markers stay: a replica may
-    /// still mend the record.
-    pub fn damaged(&self) -> usize {
-        self.damaged
+impl Held {
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.hints == 0 && self.slices == 0
     }
 }
 
@@ -75,28 +75,38 @@ pub struct Released {
 }
 
 impl HintLog {
-    /// The log in the engine of `store`, which must have the family `hints`. One seek for each target.
+    /// The log in the engine of `store`, which must have the family `hints`. Reads all markers: O(markers).
     ///
     /// # Errors
     /// [`Error::UnknownFamily`], or the engine's failure.
-    pub fn open(store: Arc<ObjectStore>) -> Result<Self> {
-        let targets = stored_targets(store.engine().as_ref())?;
+    pub fn open(store: Arc<ObjectStore>, bounds: HintBounds) -> Result<Self> {
+        let ledger = Ledger::read(store.engine().as_ref(), bounds.hints_max)?;
         Ok(Self {
             store,
-            marked: Mutex::new(targets.clone()),
-            targets: RwLock::new(targets),
+            marked: Mutex::new(ledger.targets().into_iter().collect()),
+            ledger,
         })
     }
 
-    /// Adds to `batch` that `key` is held for `target`. It must be the batch that writes the state under the key's
-    /// lock: the `markers` of a put or join, or that of a settlement. No I/O.
+    /// Adds to `batch` that `key` is held for `target` since `now_ms`, in milliseconds since the Unix epoch. It must be the
+    /// batch that writes the state under the key's lock: the `markers` of a put or join, or that of a settlement. One look-up.
     ///
     /// Wake the deliveries afterwards; [`take_marked`](Self::take_marked) tells them whom it concerns.
-    pub fn mark(&self, batch: &mut Batch, key: &ObjectKey, target: NodeId) {
-        if !self.targets.read().contains(&target) {
-            self.targets.write().insert(target);
-        }
-        batch.put(&Family::HINTS, marker::encode(target, key), marker::VALUE);
+    pub fn mark(&self, batch: &mut Batch, key: &ObjectKey, target: NodeId, now_ms: u64) {
+        // Where the look-up fails the key is counted twice.
+        let known = self.marker_of(key, target).ok().flatten();
+        let (stored, since_ms) = match known {
+            // Once more: a removal that failed may be on the disk nevertheless.
+            Some(since_ms) => (marker::encode(target, key), since_ms),
+            None => {
+                let slice = Slice::of(key.token());
+                match self.ledger.enter(target, slice, now_ms) {
+                    Form::Key => (marker::encode(target, key), now_ms),
+                    Form::Slice { since_ms } => (marker::encode_slice(target, slice), since_ms),
+                }
+            }
+        };
+        batch.put(&Family::HINTS, stored, marker::encode_value(since_ms));
         self.marked.lock().insert(target);
     }
 
@@ -110,10 +120,10 @@ impl HintLog {
 
     /// Every target that has hints here, and possibly some that had some before. No I/O.
     pub fn targets(&self) -> Vec<NodeId> {
-        self.targets.read().iter().copied().collect()
+        self.ledger.targets()
     }
 
-    /// Whether `key` is held for anybody. One look-up for each target; none where there are no targets.
+    /// Whether `key` has a marker of its own for anybody. One look-up for each target; none where there are no targets.
     ///
     /// # Errors
     /// The engine's failure.
@@ -121,117 +131,58 @@ impl HintLog {
         self.is_marked_beside(key, None)
     }
 
-    /// Whether `key` is held for `target`. One look-up at most.
+    /// Whether `key` has a marker of its own for `target`. One look-up at most.
     ///
     /// # Errors
     /// The engine's failure.
     pub fn is_marked_for(&self, key: &ObjectKey, target: NodeId) -> Result<bool> {
-        Ok(self.targets.read().contains(&target) && self.has_marker(key, target)?)
+        self.has_marker(key, target)
     }
 
-    /// How many hints `target` has here. Reads them all: O(count).
+    /// Whether `key` is held for `target`, if only with its whole slice. As costly as [`is_marked_for`](Self::is_marked_for).
     ///
     /// # Errors
     /// The engine's failure.
-    pub fn count(&self, target: NodeId) -> Result<u64> {
+    pub fn is_held_for(&self, key: &ObjectKey, target: NodeId) -> Result<bool> {
+        Ok(self.ledger.holds_slice_for(key.token(), target) || self.is_marked_for(key, target)?)
+    }
+
+    /// Whether `key` is held for anybody, if only with its whole slice: then it must not be let go. As costly as
+    /// [`is_marked`](Self::is_marked).
+    ///
+    /// # Errors
+    /// The engine's failure.
+    pub fn is_held(&self, key: &ObjectKey) -> Result<bool> {
+        self.is_held_beside(key, None)
+    }
+
+    /// What `target` has here. Reads all its hints: O(hints).
+    ///
+    /// # Errors
+    /// The engine's failure.
+    pub fn held(&self, target: NodeId) -> Result<Held> {
         let range = marker::Range::of(target, None);
         let snapshot = self.store.engine().snapshot();
-        let mut count = 0;
-        for found in snapshot.range(&Family::HINTS, range.bounds())? {
-            found?;
-            count += 1;
-        }
-        Ok(count)
-    }
-
-    /// The hints of `target` after `after`, in key order, each with the present state of its key: up to `limit_items`
-    /// and about `limit_bytes`, but at least one where there is one. Markers whose state is gone are removed on
-    /// the way.
-    ///
-    /// # Errors
-    /// The store's or the engine's failure. A damaged record is none: see [`Pending::damaged`].
-    pub fn page(
-        &self,
-        target: NodeId,
-        after: Option<&ObjectKey>,
-        limit_items: NonZeroUsize,
-        limit_bytes: NonZeroUsize,
-    ) -> Result<HintPage> {
-        let range = marker::Range::of(target, after);
-        let snapshot = self.store.engine().snapshot();
-        let mut page = Page::default();
-        let mut pending = Pending {
-            target,
-            hints: Vec::new(),
-            damaged: 0,
-            next: None,
-        };
-        let (mut seen, mut bytes) = (0, 0);
-        let mut last: Option<ObjectKey> = None;
+        let mut hints = 0;
         for found in snapshot.range(&Family::HINTS, range.bounds())? {
             let (stored, _) = found?;
-            let Some(key) = marker::key(&stored) else {
-                tracing::error!(%target, marker = ?stored, "unreadable hint marker");
-                pending.damaged += 1;
-                continue;
-            };
-            if seen == limit_items.get() {
-                page.next = last;
-                break;
-            }
-            match self.present(&key, target) {
-                Ok(Some((state, hash))) => {
-                    bytes += weight(&key, &state);
-                    if bytes > limit_bytes.get() && !page.entries.is_empty() {
-                        page.next = last;
-                        break;
-                    }
-                    pending.hints.push((key.clone(), hash));
-                    page.entries.push(Entry {
-                        key: key.clone(),
-                        state,
-                    });
-                }
-                Ok(None) => {}
-                Err(Error::Damaged { .. }) => pending.damaged += 1,
-                Err(error) => return Err(error),
-            }
-            seen += 1;
-            last = Some(key);
+            hints += u64::from(!matches!(marker::marked(&stored), Some(Marked::Slice(_))));
         }
-        pending.next.clone_from(&page.next);
-        Ok(HintPage { page, pending })
+        Ok(Held {
+            hints,
+            slices: self.ledger.slices(target),
+            oldest_ms: self.oldest_ms(target),
+        })
     }
 
-    /// Takes the target's answer to a page: `accepted` says for each entry, in order, whether the target has it
-    /// durably; a missing answer is a no. Each accepted hint is [released](Self::release).
-    ///
-    /// # Errors
-    /// The store's failure; what was released before it stays so.
-    pub fn acknowledge(
-        &self,
-        pending: Pending,
-        accepted: &[bool],
-        keeps: impl Fn(&ObjectKey) -> bool,
-    ) -> Result<Delivered> {
-        let mut outcome = Delivered {
-            next: pending.next,
-            ..Delivered::default()
-        };
-        for (index, (key, hash)) in pending.hints.iter().enumerate() {
-            let accepted = accepted.get(index) == Some(&true);
-            if accepted && self.lets_go(key, pending.target, *hash, &keeps)? {
-                outcome.released += 1;
-            } else {
-                outcome.left += 1;
-            }
-        }
-        outcome.left += pending.damaged;
-        Ok(outcome)
+    /// Nothing is held for `target` since an earlier time, in milliseconds since the Unix epoch; `None` where nothing is held.
+    /// No I/O.
+    pub fn oldest_ms(&self, target: NodeId) -> Option<u64> {
+        self.ledger.oldest_ms(target)
     }
 
     /// `target` has `acknowledged`, synced, as the state of `key`: its marker goes if that is still the state here. The
-    /// state goes with it, unless the key is marked for another target or `keeps` says that this node owns it in
+    /// state goes with it, unless the key is held for another target or `keeps` says that this node owns it in
     /// the current or the next ring. Where there was no marker nothing happens.
     ///
     /// `keeps` is asked under the key's lock and must not use the store. It has to look at the present rings: a
@@ -247,23 +198,59 @@ impl HintLog {
         keeps: impl Fn(&ObjectKey) -> bool,
     ) -> Result<Released> {
         let settled = self.store.settle(key, |state, settle| {
-            let is_acknowledged = state.is_none_or(|(_, hash)| hash == acknowledged);
-            if !is_acknowledged || !self.has_marker(key, target)? {
+            if is_another(state, acknowledged) || !self.has_marker(key, target)? {
                 return Ok(false);
             }
-            let is_last = !keeps(key) && !self.is_marked_beside(key, Some(target))?;
             settle
                 .batch()
                 .delete(&Family::HINTS, marker::encode(target, key));
+            if !keeps(key) && !self.is_held_beside(key, Some(target))? {
+                settle.drop_record();
+            }
+            Ok::<bool, Error>(true)
+        })?;
+        let marker_removed = settled.output?;
+        if marker_removed {
+            self.ledger.leave(target);
+        }
+        Ok(Released {
+            marker_removed,
+            state_dropped: settled.dropped,
+            seq: settled.seq,
+        })
+    }
+
+    /// As [`release`](Self::release), for a key that `target` acknowledged with the rest of a slice: the slice's marker stays.
+    /// Whether the state is still the one that was acknowledged.
+    pub(crate) fn release_of_slice(
+        &self,
+        key: &ObjectKey,
+        target: NodeId,
+        acknowledged: StateHash,
+        keeps: impl Fn(&ObjectKey) -> bool,
+    ) -> Result<bool> {
+        let settled = self.store.settle(key, |state, settle| {
+            if is_another(state, acknowledged) {
+                return Ok(false);
+            }
+            // A marker of its own is met by a pass over these.
+            let is_last = !keeps(key)
+                && !self.is_held_beside(key, Some(target))?
+                && !self.has_marker(key, target)?;
             if is_last {
                 settle.drop_record();
             }
             Ok::<bool, Error>(true)
         })?;
-        Ok(Released {
-            marker_removed: settled.output?,
-            state_dropped: settled.dropped,
-            seq: settled.seq,
+        settled.output
+    }
+
+    /// Nothing of the slice is left to hand over: its marker goes, unless something was marked in it meanwhile. Whether it went.
+    pub(crate) fn release_slice(&self, target: NodeId, slice: Slice) -> Result<bool> {
+        self.ledger.end_slice(target, slice, || {
+            let mut batch = Batch::new();
+            batch.delete(&Family::HINTS, marker::encode_slice(target, slice));
+            self.store.write(batch).map(drop)
         })
     }
 
@@ -272,7 +259,13 @@ impl HintLog {
     ///
     /// # Errors
     /// [`Error::Damaged`] and the store's or the engine's failure: nothing was changed.
-    pub fn retarget(&self, key: &ObjectKey, from: NodeId, heirs: &[NodeId]) -> Result<bool> {
+    pub fn retarget(
+        &self,
+        key: &ObjectKey,
+        from: NodeId,
+        heirs: &[NodeId],
+        now_ms: u64,
+    ) -> Result<bool> {
         if heirs.is_empty() {
             return Ok(false);
         }
@@ -286,43 +279,14 @@ impl HintLog {
             if state.is_some() {
                 heirs
                     .iter()
-                    .for_each(|heir| self.mark(settle.batch(), key, *heir));
+                    .for_each(|heir| self.mark(settle.batch(), key, *heir, now_ms));
             }
             Ok::<bool, Error>(true)
         })?;
         settled.output
     }
 
-    /// Whether the hint is done with: a damaged record is not.
-    fn lets_go(
-        &self,
-        key: &ObjectKey,
-        target: NodeId,
-        hash: StateHash,
-        keeps: &impl Fn(&ObjectKey) -> bool,
-    ) -> Result<bool> {
-        match self.release(key, target, hash, keeps) {
-            Ok(released) => Ok(released.marker_removed),
-            Err(Error::Damaged { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The state of a marked key; where it is gone the marker is removed.
-    fn present(&self, key: &ObjectKey, target: NodeId) -> Result<Option<(State, StateHash)>> {
-        let settled = self.store.settle(key, |state, settle| match state {
-            Some((state, hash)) => Some((state.clone(), hash)),
-            None => {
-                settle
-                    .batch()
-                    .delete(&Family::HINTS, marker::encode(target, key));
-                None
-            }
-        })?;
-        Ok(settled.output)
-    }
-
-    /// Whether `key` is held for anybody but `except`.
+    /// Whether `key` has a marker for anybody but `except`.
     fn is_marked_beside(&self, key: &ObjectKey, except: Option<NodeId>) -> Result<bool> {
         let targets = self.targets();
         for target in targets.into_iter().filter(|target| Some(*target) != except) {
@@ -333,49 +297,37 @@ impl HintLog {
         Ok(false)
     }
 
-    fn has_marker(&self, key: &ObjectKey, target: NodeId) -> Result<bool> {
-        let found = self
-            .store
-            .engine()
-            .get(&Family::HINTS, &marker::encode(target, key))?;
-        Ok(found.is_some())
+    fn is_held_beside(&self, key: &ObjectKey, except: Option<NodeId>) -> Result<bool> {
+        Ok(
+            self.ledger.holds_slice_of(key.token(), except)
+                || self.is_marked_beside(key, except)?,
+        )
     }
+
+    fn has_marker(&self, key: &ObjectKey, target: NodeId) -> Result<bool> {
+        Ok(self.marker_of(key, target)?.is_some())
+    }
+
+    /// Since when the key's own marker for `target` says that it is held.
+    fn marker_of(&self, key: &ObjectKey, target: NodeId) -> Result<Option<u64>> {
+        if !self.ledger.knows(target) {
+            return Ok(None);
+        }
+        let stored = marker::encode(target, key);
+        let found = self.store.engine().get(&Family::HINTS, &stored)?;
+        Ok(found.map(|value| marker::since_ms(&value)))
+    }
+}
+
+/// A key that is gone has nothing that could be lost.
+fn is_another(state: Option<(&State, StateHash)>, acknowledged: StateHash) -> bool {
+    state.is_some_and(|(_, hash)| hash != acknowledged)
 }
 
 impl fmt::Debug for HintLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HintLog")
-            .field("targets", &*self.targets.read())
+            .field("ledger", &self.ledger)
             .finish_non_exhaustive()
     }
 }
-
-fn stored_targets(engine: &dyn Engine) -> Result<BTreeSet<NodeId>> {
-    let snapshot = engine.snapshot();
-    let mut targets = BTreeSet::new();
-    let mut from = Some(NodeId(0));
-    while let Some(start) = from {
-        let range = marker::Range::from(start);
-        let stored = snapshot.range(&Family::HINTS, range.bounds())?;
-        let target = |found: Result<(Bytes, Bytes)>| match found {
-            Ok((stored, _)) => marker::target(&stored).map(Ok),
-            Err(error) => Some(Err(error)),
-        };
-        let first = stored.into_iter().find_map(target).transpose()?;
-        targets.extend(first);
-        from = first.and_then(|target| target.0.checked_add(1)).map(NodeId);
-    }
-    Ok(targets)
-}
-
-/// About the bytes that an object takes on its way.
-fn weight(key: &ObjectKey, state: &State) -> usize {
-    let bodies = state
-        .values()
-        .map(|(_, value)| value.body.as_ref().map_or(0, |body| body.len()));
-    let entries = state.context().len() + state.len();
-    key.key().len() + key.keyspace().as_str().len() + entries * ENTRY_BYTES + bodies.sum::<usize>()
-}
-
-/// A dot, a time and lengths, generously.
-const ENTRY_BYTES: usize = 48;

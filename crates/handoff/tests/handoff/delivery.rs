@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
-use dynamokv_handoff::{Delivered, Delivery, DeliveryConfig, Shipment};
+use dynamokv_handoff::{Delivered, Delivery, DeliveryConfig, Place, Shipment};
 use dynamokv_ring::NodeId;
 use proptest::prelude::*;
 
@@ -40,10 +40,7 @@ fn for_live(targets: &[NodeId], config: DeliveryConfig) -> Delivery {
 }
 
 fn first(target: NodeId) -> Option<Shipment> {
-    Some(Shipment {
-        target,
-        after: None,
-    })
+    Some(Shipment { target, from: None })
 }
 
 /// The last page of a pass, with everything on it let go.
@@ -60,7 +57,7 @@ fn more() -> Delivered {
     Delivered {
         released: 10,
         left: 0,
-        next: Some(key("k")),
+        next: Some(Place::Hint(key("k"))),
     }
 }
 
@@ -82,7 +79,7 @@ fn hints_wait_for_their_target_and_go_at_once_when_it_is_back() {
         delivery.poll(now),
         Some(Shipment {
             target: A,
-            after: Some(key("k"))
+            from: Some(Place::Hint(key("k")))
         })
     );
     delivery.on_down(A);
@@ -317,7 +314,7 @@ impl Model {
     /// The page that the shipment asks for. The numbers are in the order of their keys.
     fn begin(&mut self, shipment: &Shipment) {
         let hints = self.hints.entry(shipment.target).or_default();
-        let after = shipment.after.as_ref().map(ordinal);
+        let after = shipment.from.as_ref().map(ordinal);
         let page = hints
             .iter()
             .filter(|hint| after.is_none_or(|after| **hint > after));
@@ -342,12 +339,15 @@ impl Model {
     }
 }
 
-/// A key that carries a number.
-fn ordered(number: usize) -> dynamokv_storage::ObjectKey {
-    key(&number.to_string())
+/// A place that carries a number.
+fn ordered(number: usize) -> Place {
+    Place::Hint(key(&number.to_string()))
 }
 
-fn ordinal(key: &dynamokv_storage::ObjectKey) -> usize {
+fn ordinal(place: &Place) -> usize {
+    let Place::Hint(key) = place else {
+        panic!("no slices here");
+    };
     String::from_utf8(key.key().to_vec())
         .unwrap()
         .parse()

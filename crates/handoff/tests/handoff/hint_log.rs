@@ -1,7 +1,5 @@
 //! Hint, recovery, replay, batches.
 
-use std::num::NonZeroUsize;
-
 use dynamokv_handoff::Delivered;
 use dynamokv_ring::NodeId;
 use dynamokv_storage::{Batch, Engine, Failing, Family, FaultPoint, ObjectKey, StateHash};
@@ -301,15 +299,15 @@ fn what_was_held_for_a_node_that_left_is_held_for_its_heirs() {
     let a = key("a");
     holder.hint(&a, &write(1, "1"), AWAY);
     assert!(
-        !holder.log.retarget(&a, AWAY, &[]).unwrap(),
+        !holder.log.retarget(&a, AWAY, &[], 0).unwrap(),
         "a claim does not vanish"
     );
     assert!(
-        !holder.log.retarget(&a, ALSO_AWAY, &[AWAY]).unwrap(),
+        !holder.log.retarget(&a, ALSO_AWAY, &[AWAY], 0).unwrap(),
         "nobody held it for that one"
     );
     let heirs = [ALSO_AWAY, NodeId(4)];
-    assert!(holder.log.retarget(&a, AWAY, &heirs).unwrap());
+    assert!(holder.log.retarget(&a, AWAY, &heirs, 0).unwrap());
     assert!(!holder.log.is_marked_for(&a, AWAY).unwrap());
     for heir in heirs {
         assert_eq!(holder.all(heir).page.entries[0].state, write(1, "1"));
@@ -324,13 +322,13 @@ fn a_page_of_few_bytes_holds_one_hint() {
     }
     let one = holder
         .log
-        .page(AWAY, None, many(), at_most(1))
+        .page(AWAY, None, &limits(many(), at_most(1)))
         .unwrap()
         .page;
     assert_eq!((one.entries.len(), one.next.is_some()), (1, true));
     let two = holder
         .log
-        .page(AWAY, None, many(), at_most(25_000))
+        .page(AWAY, None, &limits(many(), at_most(25_000)))
         .unwrap()
         .page;
     assert_eq!(
@@ -366,8 +364,8 @@ proptest! {
 
         let (mut found, mut after, mut damaged) = (Vec::new(), None, 0);
         for _ in 0..=fates.len() {
-            let limits = (NonZeroUsize::new(limit_items).unwrap(), NonZeroUsize::new(limit_bytes).unwrap());
-            let batch = holder.log.page(AWAY, after.as_ref(), limits.0, limits.1).unwrap();
+            let limits = limits(at_most(limit_items), at_most(limit_bytes));
+            let batch = holder.log.page(AWAY, after.as_ref(), &limits).unwrap();
             prop_assert!(batch.page.entries.len() <= limit_items);
             damaged += batch.pending.damaged();
             found.extend(batch.page.entries.into_iter().map(|entry| entry.key));
@@ -382,4 +380,19 @@ proptest! {
         let stay = fates.iter().filter(|fate| **fate != 0).count() as u64;
         prop_assert_eq!((holder.count(AWAY), holder.count(ALSO_AWAY)), (stay, fates.len() as u64));
     }
+}
+
+#[test]
+fn a_removal_that_failed_but_is_on_the_disk_takes_no_later_hint_with_it() {
+    let holder = Holder::new();
+    holder.hint(&key("a"), &write(1, "1"), AWAY);
+    let hash = hash_of(&holder, &key("a"));
+    holder
+        .disk
+        .fail(FaultPoint::WriteAfterLog, Failing::Next(1));
+    assert!(holder.log.release(&key("a"), AWAY, hash, FOREIGN).is_err());
+    holder.hint(&key("a"), &write(2, "2"), AWAY);
+    holder.sync();
+    let holder = holder.crash_keeping(0);
+    assert!(holder.log.is_marked_for(&key("a"), AWAY).unwrap());
 }

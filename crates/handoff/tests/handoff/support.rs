@@ -1,10 +1,11 @@
 //! A holder on a disk with faults, and what is written to it.
 
-use std::num::NonZeroUsize;
+use std::collections::BTreeMap;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynamokv_handoff::{HintLog, HintPage};
+use dynamokv_handoff::{Entry, HintBounds, HintLog, HintPage, PageLimits, Shipment};
 use dynamokv_ring::NodeId;
 use dynamokv_storage::{
     Engine, Family, FaultEngine, ObjectKey, ObjectStore, State, StoreOptions, SyncMode, Value,
@@ -18,31 +19,58 @@ pub(crate) struct Holder {
     pub(crate) disk: FaultEngine,
     pub(crate) store: Arc<ObjectStore>,
     pub(crate) log: HintLog,
+    bounds: HintBounds,
 }
 
 impl Holder {
     pub(crate) fn new() -> Self {
-        Self::on(FaultEngine::new(Family::CLUSTER))
+        Self::bounded(u64::MAX)
     }
 
-    pub(crate) fn on(disk: FaultEngine) -> Self {
+    /// One that remembers so many keys of a target one by one.
+    pub(crate) fn bounded(hints_max: u64) -> Self {
+        let bounds = HintBounds {
+            hints_max: NonZeroU64::new(hints_max).unwrap(),
+        };
+        Self::on(FaultEngine::new(Family::CLUSTER), bounds)
+    }
+
+    fn on(disk: FaultEngine, bounds: HintBounds) -> Self {
         let mut options = StoreOptions::new(HOLDER, 7);
         options.sync_mode = SyncMode::Manual;
         let engine: Arc<dyn Engine> = Arc::new(disk.clone());
         let store = ObjectStore::open(engine, options).unwrap();
-        let log = HintLog::open(Arc::clone(&store)).unwrap();
-        Self { disk, store, log }
+        let log = HintLog::open(Arc::clone(&store), bounds.clone()).unwrap();
+        Self {
+            disk,
+            store,
+            log,
+            bounds,
+        }
     }
 
     /// Power loss and restart; the first `kept` of what was not synced survives by chance.
     pub(crate) fn crash_keeping(self, kept: usize) -> Self {
-        Self::on(self.disk.crash_keeping(kept))
+        Self::on(self.disk.crash_keeping(kept), self.bounds)
+    }
+
+    /// A clean stop and a start.
+    pub(crate) fn restart(self) -> Self {
+        self.store.close().unwrap();
+        Self::on(self.disk, self.bounds)
     }
 
     /// Joins `state` and marks it for `target`; durable after the next sync.
     pub(crate) fn hint(&self, key: &ObjectKey, state: &State, target: NodeId) {
+        self.hint_at(key, state, target, 0);
+    }
+
+    /// As [`hint`](Self::hint), at that time.
+    pub(crate) fn hint_at(&self, key: &ObjectKey, state: &State, target: NodeId, now_ms: u64) {
         self.store
-            .join(key, state, |batch| self.log.mark(batch, key, target))
+            .join(key, state, |batch| {
+                self.log.mark(batch, key, target, now_ms)
+            })
             .unwrap();
     }
 
@@ -52,11 +80,55 @@ impl Holder {
 
     /// The first page, large enough for everything.
     pub(crate) fn all(&self, target: NodeId) -> HintPage {
-        self.log.page(target, None, many(), many()).unwrap()
+        self.log
+            .page(target, None, &limits(many(), many()))
+            .unwrap()
     }
 
+    /// Hands everything over that is held for `target` since before that time; gives what was sent.
+    pub(crate) fn deliver(&self, target: NodeId, held_before_ms: Option<u64>) -> Vec<ObjectKey> {
+        let entries = self.hand_over(target, held_before_ms).into_iter();
+        entries.map(|entry| entry.key).collect()
+    }
+
+    /// Hands everything over, to be joined to what was received before.
+    pub(crate) fn deliver_to(&self, received: &mut BTreeMap<ObjectKey, State>, target: NodeId) {
+        for entry in self.hand_over(target, None) {
+            let state = received.entry(entry.key).or_default();
+            state.join_ref(&entry.state);
+        }
+    }
+
+    fn hand_over(&self, target: NodeId, held_before_ms: Option<u64>) -> Vec<Entry> {
+        let limits = PageLimits {
+            held_before_ms,
+            ..limits(at_most(2), many())
+        };
+        let (mut sent, mut from) = (Vec::new(), None);
+        loop {
+            let shipment = Shipment { target, from };
+            let page = self.log.batch(&shipment, &limits).unwrap();
+            let accepted = vec![true; page.page.entries.len()];
+            sent.extend(page.page.entries);
+            let outcome = self.log.acknowledge(page.pending, &accepted, |_| false);
+            from = outcome.unwrap().next;
+            if from.is_none() {
+                return sent;
+            }
+        }
+    }
+
+    /// Hints of single keys.
     pub(crate) fn count(&self, target: NodeId) -> u64 {
-        self.log.count(target).unwrap()
+        self.log.held(target).unwrap().hints
+    }
+}
+
+pub(crate) fn limits(items: NonZeroUsize, bytes: NonZeroUsize) -> PageLimits {
+    PageLimits {
+        items,
+        bytes,
+        held_before_ms: None,
     }
 }
 

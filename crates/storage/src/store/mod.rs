@@ -291,6 +291,12 @@ impl ObjectStore {
         self.sync.write(batch)
     }
 
+    /// Returns when every change of a key that is under way has ended: what was staged before the call is then visible, or
+    /// has failed. Others may begin meanwhile. O(1), a few microseconds.
+    pub fn barrier(&self) {
+        self.stripes.pass();
+    }
+
     /// Lets the next opening count on from `at_least`, where that is greater: for a store made from an older copy, whose cluster
     /// remembers later openings. Blocks for a sync.
     ///

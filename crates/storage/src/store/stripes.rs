@@ -25,4 +25,9 @@ impl Stripes {
     pub(super) fn lock_all(&self) -> Vec<MutexGuard<'_, ()>> {
         self.locks.iter().map(Mutex::lock).collect()
     }
+
+    /// Waits for every writer that is at work, and stops none that comes.
+    pub(super) fn pass(&self) {
+        self.locks.iter().for_each(|lock| drop(lock.lock()));
+    }
 }

@@ -1,0 +1,304 @@
+//! Deliveries of what is held: which page comes next, and what its acknowledgement lets go.
+
+use std::num::NonZeroUsize;
+
+use dynamokv_ring::NodeId;
+use dynamokv_storage::{Error, Family, ObjectKey, Result, State, StateHash};
+
+use crate::marker::{self, Marked};
+use crate::{Delivered, Entry, HintLog, Page, Place, Shipment, Slice};
+
+/// How much is read for one page, and of what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageLimits {
+    /// Objects at most.
+    pub items: NonZeroUsize,
+    /// About so many bytes; a page holds at least one object where there is one.
+    pub bytes: NonZeroUsize,
+    /// Only what is held since before this time, in milliseconds since the Unix epoch; `None` for all.
+    pub held_before_ms: Option<u64>,
+}
+
+/// A page of what is held for one target, on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HintPage {
+    /// What to send.
+    pub page: Page,
+    /// What to hand to [`HintLog::acknowledge`] with the answer.
+    pub pending: Pending,
+}
+
+/// What was read for a [`HintPage`], and awaits its acknowledgement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    target: NodeId,
+    hints: Vec<(ObjectKey, StateHash)>,
+    damaged: usize,
+    /// The slice that the page is of, if it is of one, and whether it is the last page of it.
+    slice: Option<(Slice, bool)>,
+    next: Option<Place>,
+}
+
+impl Pending {
+    /// Whose hints.
+    pub fn target(&self) -> NodeId {
+        self.target
+    }
+
+    /// The objects with the state that is on its way, in the order of the page.
+    pub fn hints(&self) -> &[(ObjectKey, StateHash)] {
+        &self.hints
+    }
+
+    /// Objects that cannot be sent because the record or the marker is unreadable. Their markers stay: a replica may
+    /// still mend the record.
+    pub fn damaged(&self) -> usize {
+        self.damaged
+    }
+
+    /// Where the next page of the pass starts; `None` at its end.
+    pub fn next(&self) -> Option<&Place> {
+        self.next.as_ref()
+    }
+}
+
+impl HintLog {
+    /// The page that `shipment` is due: of single hints, or of a slice that is held as a whole.
+    ///
+    /// # Errors
+    /// The store's or the engine's failure. A damaged record is none: see [`Pending::damaged`].
+    pub fn batch(&self, shipment: &Shipment, limits: &PageLimits) -> Result<HintPage> {
+        let target = shipment.target;
+        let first_slice = || self.slice_after(target, None, limits);
+        match &shipment.from {
+            Some(Place::Slice { slice, after }) => {
+                self.page_of_slice(target, *slice, after.as_ref(), limits)
+            }
+            hints => {
+                let after = hints.as_ref().and_then(|place| match place {
+                    Place::Hint(key) => Some(key),
+                    Place::Slice { .. } => None,
+                });
+                if after.is_none() {
+                    self.ledger.begin_pass(target);
+                }
+                let (mut page, oldest_ms) = self.read(target, after, limits)?;
+                let is_last = page.page.next.is_none();
+                self.ledger.met(target, oldest_ms, is_last);
+                page.pending.next = match page.page.next.clone() {
+                    Some(key) => Some(Place::Hint(key)),
+                    None => first_slice(),
+                };
+                Ok(page)
+            }
+        }
+    }
+
+    /// The single hints of `target` after `after`, in key order, each with the present state of its key. Markers whose state
+    /// is gone are removed on the way.
+    ///
+    /// # Errors
+    /// As [`batch`](Self::batch).
+    pub fn page(
+        &self,
+        target: NodeId,
+        after: Option<&ObjectKey>,
+        limits: &PageLimits,
+    ) -> Result<HintPage> {
+        Ok(self.read(target, after, limits)?.0)
+    }
+
+    /// As [`page`](Self::page); and since when the oldest hint that it met is held.
+    fn read(
+        &self,
+        target: NodeId,
+        after: Option<&ObjectKey>,
+        limits: &PageLimits,
+    ) -> Result<(HintPage, Option<u64>)> {
+        let range = marker::Range::of(target, after);
+        let snapshot = self.store.engine().snapshot();
+        let mut page = Page::default();
+        let mut pending = Pending {
+            target,
+            hints: Vec::new(),
+            damaged: 0,
+            slice: None,
+            next: None,
+        };
+        let (mut seen, mut bytes) = (0, 0);
+        let mut oldest_ms = None;
+        let mut last: Option<ObjectKey> = None;
+        for found in snapshot.range(&Family::HINTS, range.bounds())? {
+            let (stored, value) = found?;
+            let key = match marker::marked(&stored) {
+                Some(Marked::Key(key)) => key,
+                Some(Marked::Slice(_)) => continue,
+                None => {
+                    tracing::error!(%target, marker = ?stored, "unreadable hint marker");
+                    pending.damaged += 1;
+                    continue;
+                }
+            };
+            if seen == limits.items.get() {
+                page.next = last;
+                break;
+            }
+            let since_ms = marker::since_ms(&value);
+            oldest_ms = oldest_ms.into_iter().chain([since_ms]).min();
+            if limits
+                .held_before_ms
+                .is_some_and(|before| since_ms >= before)
+            {
+                continue;
+            }
+            match self.present(&key, target) {
+                Ok(Some((state, hash))) => {
+                    bytes += weight(&key, &state);
+                    if bytes > limits.bytes.get() && !page.entries.is_empty() {
+                        page.next = last;
+                        break;
+                    }
+                    pending.hints.push((key.clone(), hash));
+                    page.entries.push(Entry {
+                        key: key.clone(),
+                        state,
+                    });
+                }
+                Ok(None) => {}
+                Err(Error::Damaged { .. }) => pending.damaged += 1,
+                Err(error) => return Err(error),
+            }
+            seen += 1;
+            last = Some(key);
+        }
+        Ok((HintPage { page, pending }, oldest_ms))
+    }
+
+    /// All that is here of `slice` after `after`.
+    fn page_of_slice(
+        &self,
+        target: NodeId,
+        slice: Slice,
+        after: Option<&ObjectKey>,
+        limits: &PageLimits,
+    ) -> Result<HintPage> {
+        if after.is_none() {
+            self.ledger.begin_slice(target, slice);
+            // Whatever was marked before that is now in reach of the scan.
+            self.store.barrier();
+        }
+        let (items, bytes) = (limits.items.get(), limits.bytes.get());
+        let scanned = self.store.scan(slice.range(), after, items, bytes)?;
+        let damaged = scanned.damaged.len();
+        let page = Page::from(scanned);
+        let hash = |entry: &Entry| (entry.key.clone(), StateHash::of(&entry.key, &entry.state));
+        let pending = Pending {
+            target,
+            hints: page.entries.iter().map(hash).collect(),
+            damaged,
+            slice: Some((slice, page.next.is_none())),
+            next: match page.next.clone() {
+                Some(key) => Some(Place::Slice {
+                    slice,
+                    after: Some(key),
+                }),
+                None => self.slice_after(target, Some(slice), limits),
+            },
+        };
+        Ok(HintPage { page, pending })
+    }
+
+    fn slice_after(
+        &self,
+        target: NodeId,
+        after: Option<Slice>,
+        limits: &PageLimits,
+    ) -> Option<Place> {
+        let slice = self
+            .ledger
+            .next_slice(target, after, limits.held_before_ms)?;
+        Some(Place::Slice { slice, after: None })
+    }
+
+    /// Takes the answer to a page: `accepted` says for each entry, in order, whether the target has it
+    /// durably; a missing answer is a no. Each accepted hint is [released](Self::release), and with the last page of a slice
+    /// of which nothing is left its marker too.
+    ///
+    /// # Errors
+    /// The store's failure; what was released before it stays so.
+    pub fn acknowledge(
+        &self,
+        pending: Pending,
+        accepted: &[bool],
+        keeps: impl Fn(&ObjectKey) -> bool,
+    ) -> Result<Delivered> {
+        let Pending { target, slice, .. } = pending;
+        let mut outcome = Delivered {
+            next: pending.next,
+            left: pending.damaged,
+            ..Delivered::default()
+        };
+        for (index, (key, hash)) in pending.hints.iter().enumerate() {
+            let released = accepted.get(index) == Some(&true)
+                && match slice {
+                    None => intact(self.release(key, target, *hash, &keeps))?
+                        .is_some_and(|released| released.marker_removed),
+                    Some(_) => {
+                        intact(self.release_of_slice(key, target, *hash, &keeps))?.unwrap_or(false)
+                    }
+                };
+            if released {
+                outcome.released += 1;
+            } else {
+                outcome.left += 1;
+            }
+        }
+        if let Some((slice, is_last)) = slice {
+            if outcome.left > 0 {
+                self.ledger.leave_in_slice(target, slice);
+            }
+            if is_last && !self.release_slice(target, slice)? {
+                outcome.left += 1;
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// The state of a marked key; where it is gone the marker is removed.
+    fn present(&self, key: &ObjectKey, target: NodeId) -> Result<Option<(State, StateHash)>> {
+        let settled = self.store.settle(key, |state, settle| match state {
+            Some((state, hash)) => Some((state.clone(), hash)),
+            None => {
+                settle
+                    .batch()
+                    .delete(&Family::HINTS, marker::encode(target, key));
+                None
+            }
+        })?;
+        if settled.output.is_none() {
+            self.ledger.leave(target);
+        }
+        Ok(settled.output)
+    }
+}
+
+/// `None` where the record is damaged: the hint is not done with.
+fn intact<R>(released: Result<R>) -> Result<Option<R>> {
+    match released {
+        Ok(released) => Ok(Some(released)),
+        Err(Error::Damaged { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// About the bytes that an object takes on its way.
+fn weight(key: &ObjectKey, state: &State) -> usize {
+    let bodies = state
+        .values()
+        .map(|(_, value)| value.body.as_ref().map_or(0, |body| body.len()));
+    let entries = state.context().len() + state.len();
+    key.key().len() + key.keyspace().as_str().len() + entries * ENTRY_BYTES + bodies.sum::<usize>()
+}
+
+/// A dot, a time and lengths, generously.
+const ENTRY_BYTES: usize = 48;
