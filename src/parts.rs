@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dynamokv_coordinator::{Coordinator, Membership, Replica, WallClock};
 use dynamokv_gossip::{Event, GossipHandle};
-use dynamokv_handoff::Progress;
+use dynamokv_handoff::TransferConfig;
 use dynamokv_ring::NodeId;
 use dynamokv_storage::{Engine, ObjectStore, SyncMode};
 use futures_util::FutureExt;
@@ -23,6 +23,7 @@ use crate::core::Core;
 use crate::hints::Hints;
 use crate::opening::{open_store, recall, start_gossip};
 use crate::persist::{self, Remembered};
+use crate::pull::Streaming;
 use crate::service::Service;
 use crate::transport::Transport;
 use crate::{Error, NodeConfig};
@@ -108,7 +109,7 @@ impl<T: Transport> Parts<T> {
             remembered: Arc::new(remembered.peers.clone()),
         }));
         let core = assemble(config, store, cluster, transport, around.wall_clock)?;
-        let (streaming, progress) = watch::channel(Progress::default());
+        let (streaming, progress) = watch::channel(None);
         let service = Service::new(Arc::clone(&core), config.clone(), around.address, progress);
         let ending = Ending(watch::Sender::new(None));
         let mut tasks = JoinSet::new();
@@ -118,7 +119,7 @@ impl<T: Transport> Parts<T> {
             &core,
             config.exchange_interval(),
             remembered,
-            streaming,
+            (config.transfer(), streaming),
             events,
             &ending,
         );
@@ -302,7 +303,7 @@ fn spawn_tasks<T: Transport>(
     core: &Arc<Core<T>>,
     exchange_interval: Duration,
     remembered: Remembered,
-    streaming: watch::Sender<Progress>,
+    (transfer, streaming): (TransferConfig, watch::Sender<Option<Streaming>>),
     events: Receiver<Event>,
     ending: &Ending,
 ) {
@@ -319,7 +320,7 @@ fn spawn_tasks<T: Transport>(
     };
     let watcher = crate::watch::run(Arc::clone(core), events);
     spawn("watcher", watcher.map(Some).boxed());
-    let walker = Walker::new(Arc::clone(core), remembered, streaming);
+    let walker = Walker::new(Arc::clone(core), remembered, transfer, streaming);
     spawn("membership", walker.walk().map(Some).boxed());
     let gossip = dynamokv_gossip::run(core.cluster.gossip().clone(), Arc::clone(&core.transport));
     spawn("gossip", gossip.map(|()| None).boxed());

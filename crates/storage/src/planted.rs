@@ -37,6 +37,10 @@ pub enum Bug {
     RepairOverwrites,
     /// A copy that is held for another replica counts before it is synced.
     FallbackNotDurable,
+    /// A node that gains a partition leaves out the last key of each page.
+    MoveSkipsKey,
+    /// A node that gains a partition takes it for complete when its first page was asked for.
+    TransferConfirmedEarly,
 }
 
 thread_local! {
@@ -45,7 +49,7 @@ thread_local! {
 
 impl Bug {
     /// Every bug, in the order of the declaration.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::HintLostBeforeAck,
         Self::NodeCountedTwice,
         Self::ContextIgnored,
@@ -53,6 +57,8 @@ impl Bug {
         Self::DeltaWithoutContext,
         Self::RepairOverwrites,
         Self::FallbackNotDurable,
+        Self::MoveSkipsKey,
+        Self::TransferConfirmedEarly,
     ];
 
     const fn name(self) -> &'static str {
@@ -64,6 +70,8 @@ impl Bug {
             Self::DeltaWithoutContext => "delta-without-context",
             Self::RepairOverwrites => "repair-overwrites",
             Self::FallbackNotDurable => "fallback-not-durable",
+            Self::MoveSkipsKey => "move-skips-key",
+            Self::TransferConfirmedEarly => "transfer-confirmed-early",
         }
     }
 }
