@@ -79,17 +79,15 @@ impl Stage {
     /// What holds everywhere once some node is at the stage.
     pub fn invariant(self) -> &'static str {
         match self {
-            Stage::Announced => "the node takes no rival once it is past this stage",
+            Stage::Announced => "nothing yet: a rival of a lower proposer may still win",
             Stage::Double => {
-                "all have acknowledged the change: no rival of it can get as far, and who does not know it is refused"
+                "all have acknowledged the change: no rival gets as far, and who does not know of it is refused"
             }
-            Stage::Streamed => {
-                "every write that is acknowledged from now on is on W owners of either ring"
-            }
+            Stage::Streamed => "every write acknowledged from now on is on W owners of each ring",
             Stage::ReadNew => "every acknowledged write is on W owners of the next ring",
             Stage::SingleNew => "nobody reads from the current ring",
             Stage::Finished => {
-                "nobody reads or writes by the old ring: what is owned no longer may go, once its owners have it"
+                "nobody reads or writes by the old ring: what is owned no longer may go once its owners have it"
             }
         }
     }

@@ -239,7 +239,7 @@ impl Transfer {
         Positions(reached.collect())
     }
 
-    /// What is on its way and what fails, by partition, so many at most. O(partitions).
+    /// What is on its way, has begun or fails, by partition, so many at most. O(partitions).
     pub fn streams(&self, limit: usize) -> Vec<Stream> {
         let unfinished = self.ranges.iter().filter(|(_, range)| range.needed > 0);
         let streams = unfinished.flat_map(|(partition, range)| {
@@ -253,7 +253,7 @@ impl Transfer {
             })
         });
         streams
-            .filter(|stream| stream.under_way || stream.failures > 0)
+            .filter(|stream| stream.under_way || stream.items > 0 || stream.failures > 0)
             .take(limit)
             .collect()
     }

@@ -40,11 +40,23 @@ pub enum Fault {
     EmptyDisk,
     /// A node's wall clock jumps, either way.
     ClockJump,
+    /// A further node comes to a place that is free.
+    Join,
+    /// A member hands its data over and goes for good.
+    Leave,
+    /// A node loses its disk and is removed; nobody comes instead.
+    Removal,
+    /// A node loses its disk, and another one takes its place in the same change that removes it.
+    Replacement,
+    /// A member gets another weight and zone.
+    NewPlace,
+    /// A node is down for a minute or so.
+    LongAbsence,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 21] = [
         Self::Loss,
         Self::Delay,
         Self::Duplication,
@@ -60,6 +72,21 @@ impl Fault {
         Self::OlderDisk,
         Self::EmptyDisk,
         Self::ClockJump,
+        Self::Join,
+        Self::Leave,
+        Self::Removal,
+        Self::Replacement,
+        Self::NewPlace,
+        Self::LongAbsence,
+    ];
+
+    /// Those that change who is a member, and how much of the data it has.
+    pub const MEMBERSHIP: [Self; 5] = [
+        Self::Join,
+        Self::Leave,
+        Self::Removal,
+        Self::Replacement,
+        Self::NewPlace,
     ];
 
     /// Its name on the command line.
@@ -80,12 +107,21 @@ impl Fault {
             Self::OlderDisk => "older-disk",
             Self::EmptyDisk => "empty-disk",
             Self::ClockJump => "clock-jump",
+            Self::Join => "join",
+            Self::Leave => "leave",
+            Self::Removal => "removal",
+            Self::Replacement => "replacement",
+            Self::NewPlace => "new-place",
+            Self::LongAbsence => "long-absence",
         }
     }
 
     /// Whether it costs a disk: then every write must be on two disks at least.
     pub fn loses_a_disk(self) -> bool {
-        matches!(self, Self::OlderDisk | Self::EmptyDisk)
+        matches!(
+            self,
+            Self::OlderDisk | Self::EmptyDisk | Self::Removal | Self::Replacement
+        )
     }
 }
 
@@ -125,8 +161,10 @@ pub enum Durability {
 pub struct Plan {
     /// The seed.
     pub seed: u64,
-    /// Nodes of the cluster.
+    /// Nodes of the cluster, at first.
     pub nodes: usize,
+    /// Places where further nodes may come.
+    pub spare: usize,
     /// N.
     pub replicas: usize,
     /// Q.
@@ -168,7 +206,7 @@ impl Plan {
         // A replacement needs a further node to be a cluster of at least N meanwhile.
         let spare = nodes > 3;
         let calm = dice.chance(50);
-        let faults = Fault::ALL
+        let faults: BTreeMap<Fault, u64> = Fault::ALL
             .into_iter()
             .filter(|fault| spare || !fault.loses_a_disk())
             .filter_map(|fault| {
@@ -180,6 +218,11 @@ impl Plan {
         Self {
             seed,
             nodes,
+            spare: if faults.contains_key(&Fault::Join) {
+                SPARE_PLACES
+            } else {
+                0
+            },
             replicas: 3,
             partitions: 1 << dice.within(2, 5),
             durability,
@@ -204,6 +247,11 @@ impl Plan {
             }
         }
         None
+    }
+
+    /// Places where nodes may run.
+    pub fn places(&self) -> usize {
+        self.nodes + self.spare
     }
 
     /// Whether a disk may be lost.
@@ -260,3 +308,5 @@ impl fmt::Display for Plan {
         )
     }
 }
+
+const SPARE_PLACES: usize = 2;

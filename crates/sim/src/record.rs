@@ -65,7 +65,7 @@ impl Record {
 
     /// How many places there are.
     pub fn places(&self) -> usize {
-        self.plan.nodes
+        self.plan.places()
     }
 
     /// Notes an event.

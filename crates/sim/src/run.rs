@@ -105,7 +105,7 @@ pub(crate) fn conclude(record: &Record, end: &End) -> Report {
 
 /// The first node founds the cluster, the others join it.
 async fn form(world: &Arc<World>) -> Result<(), Vec<String>> {
-    for place in 0..world.places() {
+    for place in world.occupied() {
         world.start(place).map_err(|reason| vec![reason])?;
     }
     await_rest(world, FORMING_MAX).await.map(|_| ())
@@ -152,7 +152,7 @@ async fn settle(world: &Arc<World>, nemesis: &mut Nemesis) -> End {
     let left = (began + SETTLING_MAX).saturating_sub(world.now());
     let rested = await_rest(world, left.max(GAUGING)).await;
     let settled_after = world.now() - began;
-    let failed_probes = probe(world, client(world, READER)).await;
+    let failed_probes = probe(world, client(world, READER), &world.occupied()).await;
     let tasks_left = tasks_left(world).await;
     let mut end = world.end_state();
     match rested {
@@ -181,11 +181,14 @@ async fn await_rest(world: &Arc<World>, patience: Duration) -> Result<(), Vec<St
 }
 
 /// Reads every key through some node, strictly and from all replicas; says which could not be read.
-pub(crate) async fn probe(record: &Record, mut reader: Client<impl Kv>) -> Vec<String> {
+pub(crate) async fn probe(
+    record: &Record,
+    mut reader: Client<impl Kv>,
+    places: &[usize],
+) -> Vec<String> {
     let keys: Vec<Key> = record.history(|history| history.keys().collect());
     let mut failed = Vec::new();
-    for (nth, key) in keys.into_iter().enumerate() {
-        let place = nth % record.places();
+    for (key, place) in keys.into_iter().zip(places.iter().copied().cycle()) {
         if !reader.probe(key, place, record.plan().replicas).await {
             failed.push(format!("{key} could not be read through n{place}"));
         }
