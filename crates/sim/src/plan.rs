@@ -22,6 +22,10 @@ pub enum Fault {
     Partition,
     /// One node does not reach another, which does reach it.
     OneWayPartition,
+    /// Most of what one node says to another is lost, but not the other way round.
+    OneWayLoss,
+    /// A node stands still: nothing gets in or out, and all of it arrives when it goes on.
+    PausedNode,
     /// One node's messages and syncs take long.
     SlowNode,
     /// A node loses its power: what was not synced is lost, or some of it is found in the log.
@@ -56,13 +60,15 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::Loss,
         Self::Delay,
         Self::Duplication,
         Self::Reordering,
         Self::Partition,
         Self::OneWayPartition,
+        Self::OneWayLoss,
+        Self::PausedNode,
         Self::SlowNode,
         Self::Crash,
         Self::CrashInBatch,
@@ -98,6 +104,8 @@ impl Fault {
             Self::Reordering => "reordering",
             Self::Partition => "partition",
             Self::OneWayPartition => "one-way-partition",
+            Self::OneWayLoss => "one-way-loss",
+            Self::PausedNode => "paused-node",
             Self::SlowNode => "slow-node",
             Self::Crash => "crash",
             Self::CrashInBatch => "crash-in-batch",
@@ -210,6 +218,8 @@ impl Plan {
             .into_iter()
             .filter(|fault| spare || !fault.loses_a_disk())
             .filter_map(|fault| {
+                // Dice of its own: a further kind of fault changes only the runs that it is part of.
+                let mut dice = Dice::new(seed, fault.name());
                 let weight = dice.within(1, 10);
                 let rare = if fault.loses_a_disk() { 250 } else { 500 };
                 (dice.chance(rare) && !calm).then_some((fault, weight))
