@@ -413,7 +413,8 @@ async fn a_join_a_leave_and_a_removal_go_through_at_once() {
         },
     );
     cells.push(joins);
-    (leaves.unwrap(), removal.unwrap());
+    leaves.unwrap();
+    removal.unwrap();
     let ended = tokio::time::timeout(support::PATIENCE, leaver.node().ended()).await;
     assert!(matches!(*ended.expect("it leaves"), dynamokv::Error::Left));
     settle(&cells, 4).await;

@@ -225,6 +225,7 @@ async fn growing_from_three_to_twelve_nodes_hides_no_acknowledged_key() {
     strays_go(&cells).await;
 }
 
+/// Reads the thousand keys over and over, once at least; gives the count and what was not the value written.
 async fn read_until(client: Client, stop: Arc<AtomicBool>) -> (usize, Vec<String>) {
     let mut wrong = Vec::new();
     for reads in 0.. {

@@ -218,13 +218,11 @@ pub async fn read_as(client: &Client, keys: usize, value: &str) {
         };
         assert_eq!(
             bodies(&client.get_request(request).await.unwrap().values),
-            ["v"],
+            [value],
             "{key}"
         );
     }
 }
-
-/// Reads the thousand keys over and over, once at least; gives the count and what was not the value written.
 
 /// The bodies of a reply's values, sorted.
 pub fn bodies(values: &[dynamokv::rpc::pb::Value]) -> Vec<String> {

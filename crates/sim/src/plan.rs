@@ -86,13 +86,14 @@ impl Fault {
         Self::LongAbsence,
     ];
 
-    /// Those that change who is a member, and how much of the data it has.
-    pub const MEMBERSHIP: [Self; 5] = [
+    /// Those that change who is a member and how much of the data it has, or keep others from doing so.
+    pub const MEMBERSHIP: [Self; 6] = [
         Self::Join,
         Self::Leave,
         Self::Removal,
         Self::Replacement,
         Self::NewPlace,
+        Self::LongAbsence,
     ];
 
     /// Its name on the command line.
@@ -225,14 +226,10 @@ impl Plan {
                 (dice.chance(rare) && !calm).then_some((fault, weight))
             })
             .collect();
-        Self {
+        let plan = Self {
             seed,
             nodes,
-            spare: if faults.contains_key(&Fault::Join) {
-                SPARE_PLACES
-            } else {
-                0
-            },
+            spare: 0,
             replicas: 3,
             partitions: 1 << dice.within(2, 5),
             durability,
@@ -244,7 +241,17 @@ impl Plan {
             think_max: Duration::from_millis(dice.within(0, 600)),
             calm_max: Duration::from_millis(dice.within(300, 4_000)),
             faults,
-        }
+        };
+        plan.without(&[])
+    }
+
+    /// The same without some faults, and without free places if nobody is to come.
+    #[must_use]
+    pub fn without(mut self, faults: &[Fault]) -> Self {
+        self.faults.retain(|fault, _| !faults.contains(fault));
+        let comes = self.faults.contains_key(&Fault::Join);
+        self.spare = if comes { SPARE_PLACES } else { 0 };
+        self
     }
 
     /// One of the faults, by their weights; `None` where there are none.

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dynamokv::ring::NodeId;
 use dynamokv::{Parts, Transport};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::end::{End, HighWater};
 use crate::history::Key;
+use crate::invariants::stages_stay_in_step::Step;
 use crate::invariants::{self, Violation};
 use crate::kv::Kv;
 use crate::nemesis::Nemesis;
@@ -123,11 +125,13 @@ async fn work(world: &Arc<World>, nemesis: &mut Nemesis) {
         loop {
             for _ in 0..GAUGINGS {
                 sleep(GAUGING).await;
-                for place in world.running() {
-                    if let Some(parts) = world.host(place, |host| host.parts().cloned()) {
-                        measure(world, &parts);
-                    }
-                }
+                let running = world.running().into_iter();
+                let running: Vec<_> = running
+                    .filter_map(|place| world.host(place, |host| host.parts().cloned()))
+                    .collect();
+                running.iter().for_each(|parts| measure(world, parts));
+                let steps = running.iter().filter_map(|parts| step(parts));
+                world.see_steps(&steps.collect());
             }
             world.look_at_disks();
         }
@@ -212,6 +216,18 @@ async fn tasks_left(world: &World) -> usize {
         sleep(BETWEEN_LOOKS).await;
     }
     least
+}
+
+/// How far a node has come with the open change.
+fn step<T: Transport>(parts: &Parts<T>) -> Option<(NodeId, Step)> {
+    parts.gossip().with(|gossip| {
+        let step = Step {
+            facts: gossip.facts()?.clone(),
+            mark: gossip.local().stage_mark(),
+            excused: gossip.change_view().excused,
+        };
+        Some((gossip.id(), step))
+    })
 }
 
 /// Looks at what must be bounded on a node.

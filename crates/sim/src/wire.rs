@@ -30,7 +30,7 @@ use self::nemesis::{FAULTS, Nemesis};
 use crate::end::End;
 use crate::network::Place;
 use crate::panics;
-use crate::plan::Plan;
+use crate::plan::{Fault, Plan};
 use crate::record::Record;
 use crate::rest::{at_rest, end_state};
 use crate::run::{self, READER, Report, SETTLING_MAX};
@@ -40,10 +40,13 @@ use crate::workload::Client;
 ///
 /// # Panics
 /// Where the simulation itself does.
-pub fn run(mut plan: Plan, keep_trace: bool) -> Report {
+pub fn run(plan: Plan, keep_trace: bool) -> Report {
     panics::watch();
-    plan.faults.retain(|fault, _| FAULTS.contains(fault));
-    plan.spare = 0;
+    let left_out: Vec<Fault> = Fault::ALL
+        .into_iter()
+        .filter(|fault| !FAULTS.contains(fault))
+        .collect();
+    let plan = plan.without(&left_out);
     let mut stage = Stage::new(plan, keep_trace);
     let end = stage.play();
     run::conclude(&stage.record, &end)
