@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dynamokv_gossip::{
-    ChangeProgress, ClusterFacts, Gossip, KEY_CHANGE, KEY_REMOVE, Stage, StageMark, Status,
+    ChangeProgress, ClusterFacts, Gossip, KEY_CHANGE, KEY_REMOVE, KEY_REPLACES, Stage, StageMark,
+    Status,
 };
-use dynamokv_handoff::{Progress, gains};
+use dynamokv_handoff::{Gain, TransferConfig, gains};
 use dynamokv_ring::NodeId;
 use tokio::sync::watch;
 
 use crate::Error;
 use crate::core::Core;
 use crate::persist::{self, Remembered};
+use crate::pull::Streaming;
 use crate::transport::Transport;
 
 /// How often a node with a full disk tries to remember what it learned.
@@ -23,7 +25,8 @@ const ROOM_RETRY: Duration = Duration::from_secs(1);
 pub(crate) struct Walker<T> {
     core: Arc<Core<T>>,
     progress: ChangeProgress,
-    streaming: watch::Sender<Progress>,
+    transfer: TransferConfig,
+    streaming: watch::Sender<Option<Streaming>>,
     /// What is durable, so that only changes are written.
     remembered: Remembered,
 }
@@ -32,12 +35,14 @@ impl<T: Transport> Walker<T> {
     pub(crate) fn new(
         core: Arc<Core<T>>,
         remembered: Remembered,
-        streaming: watch::Sender<Progress>,
+        transfer: TransferConfig,
+        streaming: watch::Sender<Option<Streaming>>,
     ) -> Self {
         let progress = ChangeProgress::new(core.me, remembered.mark);
         Self {
             core,
             progress,
+            transfer,
             streaming,
             remembered,
         }
@@ -121,7 +126,10 @@ impl<T: Transport> Walker<T> {
             let (member, coming) = (facts.current.contains(me), facts.in_a_ring(me));
             let empty = swept == Some(facts.current.number);
             match gossip.local().profile.status {
-                Status::Joining if member => gossip.set_status(Status::Up)?,
+                Status::Joining | Status::Replacing if member => {
+                    gossip.set_status(Status::Up)?;
+                    gossip.set_kv(KEY_REPLACES, "")?;
+                }
                 Status::Leaving if !coming && empty => {
                     gossip.set_status(Status::Left)?;
                     return Err(Error::Left);
@@ -135,6 +143,13 @@ impl<T: Transport> Walker<T> {
 
     /// Opens the change that this node should propose, if any.
     async fn propose(&mut self) -> Result<bool, Error> {
+        let dead = self.with_gossip(Gossip::request_replacements);
+        if !dead.is_empty() {
+            tracing::info!(?dead, "removal asked for: others take their places");
+            self.core.cluster.refresh();
+            // Durable before it is acted on.
+            return Ok(true);
+        }
         let proposal =
             self.with_gossip(|gossip| Some((gossip.facts()?.clone(), gossip.proposal()?)));
         let Some((mut facts, change)) = proposal else {
@@ -208,10 +223,8 @@ impl<T: Transport> Walker<T> {
     /// Pulls what this node gains, as long as the change is the open one and no further source was given up:
     /// then the plan is another one.
     async fn stream(&self, facts: &ClusterFacts, step: StageMark) -> Result<bool, Error> {
-        let (current, next) = (facts.current_ring()?, facts.next_ring()?);
-        let Some(next) = next else { return Ok(false) };
         let gone = self.gone();
-        let gains = gains(&current, &next, self.core.me, self.core.write_quorum, &gone)?;
+        let gains = self.gains(facts, &gone)?;
         let mut changes = self.core.cluster.changes();
         let superseded = async {
             let open = || self.with_gossip(|gossip| gossip.facts().and_then(ClusterFacts::open_id));
@@ -221,9 +234,23 @@ impl<T: Transport> Walker<T> {
         };
         tokio::select! {
             biased;
-            () = crate::pull::run(&self.core, gains, &self.streaming) => Ok(true),
+            pulled = crate::pull::run(&self.core, &self.transfer, step.change, gains, &self.streaming) => {
+                pulled.map(|()| true)
+            }
             () = superseded => Ok(false),
         }
+    }
+
+    /// What this node gets by the open change.
+    fn gains(&self, facts: &ClusterFacts, gone: &BTreeSet<NodeId>) -> Result<Vec<Gain>, Error> {
+        let (current, next) = (facts.current_ring()?, facts.next_ring()?);
+        let gained = next.map(|next| {
+            let Core {
+                me, write_quorum, ..
+            } = *self.core;
+            gains(&current, &next, me, write_quorum, gone)
+        });
+        Ok(gained.transpose()?.unwrap_or_default())
     }
 
     /// The members whose data cannot be had any more: those that the open change removes, and those that everybody
@@ -242,6 +269,7 @@ impl<T: Transport> Walker<T> {
     }
 
     async fn finish(&mut self, mut facts: ClusterFacts, step: StageMark) -> Result<(), Error> {
+        let gained = self.gains(&facts, &BTreeSet::new())?;
         facts.finish(step.change)?;
         let mark = self.progress.mark();
         self.save(Remembered {
@@ -259,6 +287,12 @@ impl<T: Transport> Walker<T> {
             }
         })?;
         self.core.cluster.act_on(Some(step));
+        let positions =
+            persist::drop_positions(&self.core.store, gained.iter().map(Gain::partition));
+        if let Err(error) = positions {
+            // They are of no use to a later change, which writes over them.
+            tracing::debug!(%error, "notes of the transfer are left");
+        }
         tracing::info!(change = %step.change, "membership change finished");
         Ok(())
     }

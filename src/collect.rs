@@ -17,6 +17,7 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::core::Core;
+use crate::persist;
 use crate::transport::Transport;
 
 /// So many are asked about in one message.
@@ -39,6 +40,9 @@ type Found = (ObjectKey, StateHash);
 pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>, config: CollectConfig) {
     loop {
         tokio::time::sleep(config.interval).await;
+        if let Err(error) = persist::save_alive(&core.store, (core.wall_clock)()) {
+            tracing::debug!(%error, "it could not be noted that this node runs");
+        }
         let view = core.cluster.view();
         for partition in view.current.partition_ids() {
             if view.current.owners_of(partition).first() != Some(&core.me) {
@@ -59,8 +63,7 @@ async fn sweep<T: Transport>(
 ) -> Result<(), crate::Error> {
     let mut after = None;
     loop {
-        // Stages of a membership change wait while a page is looked at; a page that one is open for is not.
-        let (_guard, view) = core.begin();
+        let view = core.cluster.view();
         if !leads(&view, partition) {
             return Ok(());
         }
@@ -75,33 +78,43 @@ async fn sweep<T: Transport>(
             },
             ..config
         };
-        let (unproven, due) = sort(
-            page,
-            view.fence.number,
-            (core.wall_clock)(),
-            config.grace_ms,
-        );
+        let change = view.fence.number;
+        let (unproven, due) = sort(page, change, (core.wall_clock)(), config.grace_ms);
         let others = others(&view, partition);
         // A proof is written after the state that it is of, so it is never durable without it.
         for (key, hash) in ask_all(core, &view, &others, CollectStep::Confirm, unproven).await? {
-            let proof = Proof {
-                change: view.fence.number,
-                since_ms: (core.wall_clock)(),
-            };
-            core.store.prove(&key, hash, proof)?;
+            let since_ms = (core.wall_clock)();
+            core.store.prove(&key, hash, Proof { change, since_ms })?;
         }
         let gone = ask_all(core, &view, &others, CollectStep::Drop, due).await?;
-        if !gone.is_empty() {
-            tracing::info!(%partition, objects = gone.len(), "deleted objects are let go of for good");
-        }
-        for (key, hash) in gone {
-            core.store.collect(&key, hash)?;
+        if !gone.is_empty() && !drop_own(core, &view, &gone)? {
+            return Ok(());
         }
         match next {
             Some(next) => after = Some(next),
             None => return Ok(()),
         }
     }
+}
+
+/// Lets go of what the others have let go of, unless something has changed meanwhile: then they get it back.
+fn drop_own<T: Transport>(
+    core: &Core<T>,
+    asked: &View,
+    gone: &[Found],
+) -> Result<bool, crate::Error> {
+    let (_guard, view) = core.begin();
+    if view.fence != asked.fence || view.next.is_some() {
+        return Ok(false);
+    }
+    for (key, hash) in gone {
+        core.store.collect(key, *hash)?;
+    }
+    tracing::info!(
+        objects = gone.len(),
+        "deleted objects are let go of for good"
+    );
+    Ok(true)
 }
 
 /// Whether this node collects in a partition under this view.

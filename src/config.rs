@@ -1,10 +1,10 @@
 //! Settings of a node, checked before anything starts.
 
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dynamokv_handoff::{DeliveryConfig, HintBounds};
+use dynamokv_handoff::{DeliveryConfig, HintBounds, TransferConfig};
 use dynamokv_ring::NodeId;
 use dynamokv_storage::Family;
 use serde::{Deserialize, Serialize};
@@ -110,6 +110,9 @@ pub struct NodeConfig {
     pub bootstrap: bool,
     /// Addresses of members to join through.
     pub seeds: Vec<String>,
+    /// Id of the dead member whose place this node takes when it is let in, 16 hexadecimal digits: one membership change removes
+    /// the one and adds the other. Says nothing once the node is a member.
+    pub replace: Option<String>,
     /// Q: partitions of the ring, a power of two. Fixed when the cluster is founded.
     pub partitions: u32,
     /// N: replicas of each key. Fixed when the cluster is founded.
@@ -146,6 +149,10 @@ pub struct NodeConfig {
     pub hint_rate: u64,
     /// Seconds after which what is held for a node that is still away goes to the other owners instead.
     pub hint_age_max_s: u64,
+    /// Mebibytes a second that this node takes at most of what it gains in a membership change; 0 sets no limit.
+    pub transfer_mib_per_second: u32,
+    /// Kibibytes that it asks for at once, about. Four pages are on their way at a time.
+    pub transfer_page_kib: u32,
     /// Siblings of one key at which a warning is logged.
     pub siblings_soft: usize,
     /// Siblings of one key at which further concurrent writes are refused.
@@ -173,6 +180,7 @@ impl Default for NodeConfig {
             cluster: "dynamokv".to_owned(),
             bootstrap: false,
             seeds: Vec::new(),
+            replace: None,
             partitions: 256,
             replicas: 3,
             read_quorum: 2,
@@ -190,6 +198,8 @@ impl Default for NodeConfig {
             hints_max: 100_000,
             hint_rate: 10_000,
             hint_age_max_s: 3 * DAY_S,
+            transfer_mib_per_second: 64,
+            transfer_page_kib: 1_024,
             siblings_soft: 16,
             siblings_hard: 256,
             in_flight_max: 4_096,
@@ -242,6 +252,19 @@ impl NodeConfig {
             }
         };
         self.node_id()?;
+        self.replaced_id()?;
+        check(
+            !(self.bootstrap && self.replace.is_some()),
+            "replace",
+            &|| {
+                "takes a place in a cluster that exists, and `bootstrap` founds one: give only one of them".to_owned()
+            },
+        )?;
+        check(
+            (1..=4_096).contains(&self.transfer_page_kib),
+            "transfer-page-kib",
+            &|| format!("is {}, but must be 1..=4096", self.transfer_page_kib),
+        )?;
         check_address("listen", &self.listen)?;
         if let Some(advertise) = &self.advertise {
             check_address("advertise", advertise)?;
@@ -380,11 +403,23 @@ impl NodeConfig {
 
     /// The id that was given, if one was.
     pub(crate) fn node_id(&self) -> Result<Option<NodeId>, ConfigError> {
-        let id = self.id.as_deref().map(str::parse).transpose();
-        id.map_err(|error: dynamokv_ring::Error| ConfigError {
-            key: "id",
-            reason: error.to_string(),
-        })
+        parse_id("id", self.id.as_deref())
+    }
+
+    /// The id of the node whose place it takes, if one was given.
+    pub(crate) fn replaced_id(&self) -> Result<Option<NodeId>, ConfigError> {
+        parse_id("replace", self.replace.as_deref())
+    }
+
+    /// How ranges that this node gains are pulled.
+    pub(crate) fn transfer(&self) -> TransferConfig {
+        let rate = NonZeroU64::new(u64::from(self.transfer_mib_per_second) << 20);
+        let page = NonZeroUsize::new((self.transfer_page_kib as usize) << 10);
+        TransferConfig {
+            bytes_per_second: rate.unwrap_or(NonZeroU64::MAX),
+            page_bytes: page.unwrap_or(NonZeroUsize::MIN),
+            ..TransferConfig::default()
+        }
     }
 
     pub(crate) fn gossip_interval(&self) -> Duration {
@@ -434,6 +469,14 @@ pub(crate) struct HandoffSettings {
 
 const DAY_S: u64 = 24 * 60 * 60;
 
+fn parse_id(key: &'static str, text: Option<&str>) -> Result<Option<NodeId>, ConfigError> {
+    let id = text.map(str::parse).transpose();
+    id.map_err(|error: dynamokv_ring::Error| ConfigError {
+        key,
+        reason: error.to_string(),
+    })
+}
+
 fn check_address(key: &'static str, address: &str) -> Result<(), ConfigError> {
     let port = address
         .rsplit_once(':')
@@ -473,8 +516,14 @@ mod tests {
     #[test]
     fn each_limit_names_its_key() {
         type Change = fn(&mut NodeConfig);
-        let cases: [(&str, Change); 21] = [
+        let cases: [(&str, Change); 24] = [
             ("id", |c| c.id = Some("7".into())),
+            ("replace", |c| c.replace = Some("7".into())),
+            ("replace", |c| {
+                c.replace = Some("00000000000000a1".into());
+                c.bootstrap = true;
+            }),
+            ("transfer-page-kib", |c| c.transfer_page_kib = 0),
             ("listen", |c| c.listen = "nowhere".into()),
             ("advertise", |c| c.advertise = Some(":1".into())),
             ("seeds", |c| c.seeds = vec!["host:99999".into()]),
@@ -484,7 +533,9 @@ mod tests {
             ("hint-rate", |c| c.hint_rate = 10_000_001),
             ("hint-age-max-s", |c| c.hint_age_max_s = 0),
             ("tombstone-grace-s", |c| c.tombstone_grace_s = 0),
-            ("tombstone-grace-s", |c| c.tombstone_grace_s = c.hint_age_max_s),
+            ("tombstone-grace-s", |c| {
+                c.tombstone_grace_s = c.hint_age_max_s
+            }),
             ("partitions", |c| c.partitions = 12),
             ("replicas", |c| c.replicas = 17),
             ("read-quorum", |c| c.read_quorum = 4),

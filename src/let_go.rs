@@ -10,23 +10,34 @@ use dynamokv_storage::{ObjectKey, StateHash};
 
 use crate::core::Core;
 use crate::deliver::hand_over;
+use crate::persist;
 use crate::transport::Transport;
 
 const PAGE_ITEMS: usize = 128;
 const PAGE_BYTES: usize = 1 << 20;
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Lets go after each finished membership change, and once at the start.
-pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>) {
+/// Lets go after each finished membership change, and once at the start. What has been kept for longer than `grace` is not handed
+/// over any more: its owners have had it since the change, and may have deleted it and forgotten the delete.
+pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>, grace: Duration) {
     let mut changes = core.cluster.changes();
     let mut settled = None;
+    let away = match time_away(&core) {
+        Ok(away) => away,
+        Err(error) => {
+            tracing::warn!(%error, "how long this node was away could not be read");
+            Duration::MAX
+        }
+    };
+    let mut away_too_long = away > grace;
     loop {
         let view = core.cluster.view();
         let due =
             view.next.is_none() && view.fence.cluster != 0 && settled != Some(view.fence.number);
         if due {
-            match sweep(&core, &view).await {
+            match sweep(&core, &view, (away_too_long, grace)).await {
                 Ok(()) => {
+                    away_too_long = false;
                     settled = Some(view.fence.number);
                     core.cluster.swept(view.fence.number);
                     continue;
@@ -42,13 +53,31 @@ pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>) {
     }
 }
 
+/// How long this node did not run before its start.
+fn time_away<T: Transport>(core: &Core<T>) -> Result<Duration, crate::Error> {
+    let now_ms = (core.wall_clock)();
+    let alive_ms = persist::load_alive(&core.store)?.unwrap_or(now_ms);
+    persist::save_alive(&core.store, now_ms)?;
+    Ok(Duration::from_millis(now_ms.saturating_sub(alive_ms)))
+}
+
 /// Goes through all that this node does not own. What cannot be handed over now does not hold up the rest.
-async fn sweep<T: Transport>(core: &Core<T>, view: &View) -> Result<(), crate::Error> {
+async fn sweep<T: Transport>(
+    core: &Core<T>,
+    view: &View,
+    (away_too_long, grace): (bool, Duration),
+) -> Result<(), crate::Error> {
     let ring = view.current.as_ref();
+    let now_ms = (core.wall_clock)();
+    let since_ms = persist::strays_since(&core.store, view.fence.number, now_ms)?;
+    let kept = Duration::from_millis(now_ms.saturating_sub(since_ms));
+    let too_old = away_too_long || kept > grace;
     let mut swept = Ok(());
     for partition in ring.partition_ids() {
         if !ring.owns(core.me, partition) {
-            swept = sweep_partition(core, ring, partition).await.and(swept);
+            swept = sweep_partition(core, ring, partition, too_old)
+                .await
+                .and(swept);
         }
     }
     // Who goes for good takes no hint along.
@@ -66,6 +95,7 @@ async fn sweep_partition<T: Transport>(
     core: &Core<T>,
     ring: &dyn Placement,
     partition: PartitionId,
+    too_old: bool,
 ) -> Result<(), crate::Error> {
     let mut after: Option<ObjectKey> = None;
     let mut refused = 0;
@@ -83,7 +113,11 @@ async fn sweep_partition<T: Transport>(
             }
         }
         let owners = |token| view.write_sets(token).concat();
-        let accepted = hand_over(core, &view, &strays, owners).await?;
+        let accepted = if too_old {
+            vec![true; strays.len()]
+        } else {
+            hand_over(core, &view, &strays, owners).await?
+        };
         for (entry, accepted) in strays.iter().zip(&accepted) {
             if *accepted {
                 drop_stray(core, entry)?;

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use dynamokv_antientropy::Forest;
 use dynamokv_gossip::{
-    ClusterFacts, Gossip, GossipHandle, KEY_CHANGE, KEY_REMOVE, LocalNode, Profile, Status,
+    ClusterFacts, Gossip, GossipHandle, KEY_CHANGE, KEY_REMOVE, KEY_REPLACES, LocalNode, Profile,
+    Status,
 };
 use dynamokv_ring::{Member, NodeId, Zone};
 use dynamokv_storage::{ObjectStore, StoreOptions};
 
 use crate::parts::Surroundings;
-use crate::persist::{self, Remembered};
+use crate::persist::{self, Place, Remembered};
 use crate::trees::Gardener;
 use crate::{Error, NodeConfig, engine, trees};
 
@@ -94,13 +95,17 @@ pub(crate) fn start_gossip(
     } else {
         config.name.clone()
     };
+    let place = persist::load_place(store, &configured_place(config))?;
+    let replaced = config.replaced_id()?;
+    let status = status_at_start(remembered, id, replaced.is_some());
+    let replaces = replaced.filter(|_| status == Status::Replacing);
     let local = LocalNode {
         profile: Profile {
             name,
             address: address.to_owned(),
-            zone: Zone::from(config.zone.as_str()),
-            weight: config.weight,
-            status: status_at_start(remembered, id),
+            zone: place.zone,
+            weight: place.weight,
+            status,
         },
         kv: [
             (
@@ -111,6 +116,10 @@ pub(crate) fn start_gossip(
                     .unwrap_or_default(),
             ),
             (KEY_REMOVE, remembered.removals.clone()),
+            (
+                KEY_REPLACES,
+                replaces.map(|dead| dead.to_string()).unwrap_or_default(),
+            ),
         ]
         .into_iter()
         .filter(|(_, value)| !value.is_empty())
@@ -132,7 +141,15 @@ pub(crate) fn start_gossip(
     Ok(GossipHandle::new(gossip))
 }
 
-fn status_at_start(remembered: &Remembered, id: NodeId) -> Status {
+/// Where the configuration puts the node.
+pub(crate) fn configured_place(config: &NodeConfig) -> Place {
+    Place {
+        weight: config.weight,
+        zone: Zone::from(config.zone.as_str()),
+    }
+}
+
+fn status_at_start(remembered: &Remembered, id: NodeId, replaces: bool) -> Status {
     let member = remembered
         .facts
         .as_ref()
@@ -140,6 +157,7 @@ fn status_at_start(remembered: &Remembered, id: NodeId) -> Status {
     match (remembered.leaving, member) {
         (true, _) => Status::Leaving,
         (false, true) => Status::Up,
+        (false, false) if replaces => Status::Replacing,
         (false, false) => Status::Joining,
     }
 }

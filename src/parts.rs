@@ -8,7 +8,6 @@ use std::time::Duration;
 use dynamokv_antientropy::Forest;
 use dynamokv_coordinator::{Coordinator, Membership, Replica, WallClock};
 use dynamokv_gossip::{Event, GossipHandle};
-use dynamokv_handoff::Progress;
 use dynamokv_ring::NodeId;
 use dynamokv_storage::{Engine, ObjectStore, SyncMode};
 use futures_util::FutureExt;
@@ -26,6 +25,7 @@ use crate::exchange::Ledger;
 use crate::hints::Hints;
 use crate::opening::{open_store, recall, start_gossip};
 use crate::persist::{self, Remembered};
+use crate::pull::Streaming;
 use crate::pulse::Pulse;
 use crate::service::Service;
 use crate::transport::Transport;
@@ -118,7 +118,7 @@ impl<T: Transport> Parts<T> {
             transport,
             around.wall_clock,
         )?;
-        let (streaming, progress) = watch::channel(Progress::default());
+        let (streaming, progress) = watch::channel(None);
         let service = Service::new(Arc::clone(&core), config.clone(), around.address, progress);
         let ending = Ending(watch::Sender::new(None));
         let mut tasks = JoinSet::new();
@@ -317,7 +317,7 @@ fn spawn_tasks<T: Transport>(
     core: &Arc<Core<T>>,
     config: &NodeConfig,
     remembered: Remembered,
-    streaming: watch::Sender<Progress>,
+    streaming: watch::Sender<Option<Streaming>>,
     events: Receiver<Event>,
     ending: &Ending,
 ) {
@@ -334,7 +334,7 @@ fn spawn_tasks<T: Transport>(
     };
     let watcher = crate::watch::run(Arc::clone(core), events);
     spawn("watcher", watcher.map(Some).boxed());
-    let walker = Walker::new(Arc::clone(core), remembered, streaming);
+    let walker = Walker::new(Arc::clone(core), remembered, config.transfer(), streaming);
     spawn("membership", walker.walk().map(Some).boxed());
     let gossip = dynamokv_gossip::run(core.cluster.gossip().clone(), Arc::clone(&core.transport));
     spawn("gossip", gossip.map(|()| None).boxed());
@@ -346,7 +346,9 @@ fn spawn_tasks<T: Transport>(
     );
     spawn(
         "handover",
-        crate::let_go::run(Arc::clone(core)).map(|()| None).boxed(),
+        crate::let_go::run(Arc::clone(core), config.handoff().forgotten_after)
+            .map(|()| None)
+            .boxed(),
     );
     let rounds = crate::exchange::run(Arc::clone(core), config.exchange());
     spawn("exchange", rounds.map(|()| None).boxed());

@@ -1,9 +1,11 @@
 //! What a node remembers of the cluster across restarts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 
-use dynamokv_gossip::{ClusterFacts, Gossip, StageMark};
-use dynamokv_ring::{NodeId, PartitionId};
+use dynamokv_gossip::{ChangeId, ClusterFacts, Gossip, StageMark};
+use dynamokv_handoff::Positions;
+use dynamokv_ring::{NodeId, PartitionId, Zone};
 use dynamokv_rpc::{decode_facts, encode_facts};
 use dynamokv_storage::{Batch, ObjectStore};
 
@@ -15,7 +17,10 @@ const REMOVALS: &str = "cluster/remove";
 const PEERS: &str = "cluster/peers";
 const MEMBER: &str = "cluster/member";
 const LEAVING: &str = "cluster/leaving";
+const PLACE: &str = "cluster/place";
 const FORGOTTEN: &str = "cluster/forgotten";
+const ALIVE: &str = "cluster/alive";
+const STRAYS: &str = "cluster/strays";
 
 /// In place of the partitions: every one.
 const ALL: &str = "all";
@@ -34,6 +39,43 @@ pub(crate) struct Remembered {
     pub(crate) member: bool,
     /// Whether it was asked to leave: it goes on with that after a restart.
     pub(crate) leaving: bool,
+}
+
+/// Notes that this node runs. Not synced: a time that is lost makes it seem to have been away for longer.
+pub(crate) fn save_alive(store: &ObjectStore, now_ms: u64) -> Result<(), Error> {
+    let mut batch = Batch::new();
+    ObjectStore::stage_meta(&mut batch, ALIVE, now_ms.to_be_bytes());
+    store.write(batch)?;
+    Ok(())
+}
+
+/// When this node ran last, in milliseconds since the Unix epoch, if it ever did.
+pub(crate) fn load_alive(store: &ObjectStore) -> Result<Option<u64>, Error> {
+    let alive = store.meta_get(ALIVE)?;
+    Ok(alive.and_then(|ms| ms.as_ref().try_into().ok().map(u64::from_be_bytes)))
+}
+
+/// Since when this node has owned nothing but what the ring of that change gives it. Noted, durably, when it is asked first.
+pub(crate) fn strays_since(store: &ObjectStore, change: u64, now_ms: u64) -> Result<u64, Error> {
+    let known = store.meta_get(STRAYS)?;
+    let known: Option<[u8; 16]> = known.and_then(|entry| entry.as_ref().try_into().ok());
+    if let Some((number, since_ms)) = known.as_ref().and_then(|entry| entry.split_first_chunk())
+        && u64::from_be_bytes(*number) == change
+        && let Ok(since_ms) = since_ms.try_into()
+    {
+        return Ok(u64::from_be_bytes(since_ms));
+    }
+    let entry = [change.to_be_bytes(), now_ms.to_be_bytes()].concat();
+    store.meta_put(STRAYS, entry)?;
+    Ok(now_ms)
+}
+
+/// Where a node stands among the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) weight: NonZeroU32,
+    /// Without a line break.
+    pub(crate) zone: Zone,
 }
 
 /// So many addresses are remembered at most; any one of them is enough to meet the others again.
@@ -149,6 +191,91 @@ pub(crate) fn move_to(store: &ObjectStore, facts: &ClusterFacts) -> Result<(), E
     Ok(store.meta_put(REMOVALS, "")?)
 }
 
+/// How far the transfer of a partition came, if that was for this very change. What cannot be used is pulled from the beginning.
+pub(crate) fn load_positions(
+    store: &ObjectStore,
+    change: ChangeId,
+    partition: PartitionId,
+) -> Positions {
+    let kept = match store.meta_get(&positions_of(partition)) {
+        Ok(kept) => kept,
+        Err(error) => {
+            tracing::warn!(%partition, %error, "how far the transfer came is not known");
+            None
+        }
+    };
+    let positions = kept.and_then(|bytes| {
+        let end = bytes.iter().position(|byte| *byte == b'\n')?;
+        let same = bytes.get(..end)? == change.to_string().as_bytes();
+        same.then(|| Positions::decode(&bytes.slice(end + 1..)))?
+    });
+    positions.unwrap_or_default()
+}
+
+/// Notes how far it has come. Not synced: what is lost of it is pulled once more.
+pub(crate) fn save_positions(
+    store: &ObjectStore,
+    change: ChangeId,
+    partition: PartitionId,
+    positions: &Positions,
+) -> Result<(), Error> {
+    let value = [format!("{change}\n").as_bytes(), &positions.encode()].concat();
+    let mut batch = Batch::new();
+    ObjectStore::stage_meta(&mut batch, &positions_of(partition), value);
+    store.write(batch)?;
+    Ok(())
+}
+
+/// They were of a change that is over.
+pub(crate) fn drop_positions(
+    store: &ObjectStore,
+    partitions: impl IntoIterator<Item = PartitionId>,
+) -> Result<(), Error> {
+    let mut batch = Batch::new();
+    for partition in partitions {
+        ObjectStore::stage_meta_removal(&mut batch, &positions_of(partition));
+    }
+    store.write(batch)?;
+    Ok(())
+}
+
+fn positions_of(partition: PartitionId) -> String {
+    format!("transfer/{}", partition.0)
+}
+
+/// The weight and zone that an operator ordered, unless the configuration has said something new since.
+pub(crate) fn load_place(store: &ObjectStore, configured: &Place) -> Result<Place, Error> {
+    let unreadable = || Error::BadMemory { entry: PLACE };
+    let bytes = store.meta_get(PLACE)?.unwrap_or_default();
+    if bytes.is_empty() {
+        return Ok(configured.clone());
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|_| unreadable())?;
+    let (ordered, then_configured) = text.split_once('\n').ok_or_else(unreadable)?;
+    let place = |text: &str| {
+        let (weight, zone) = text.split_once(' ')?;
+        let weight = weight.parse().ok()?;
+        let zone = Zone::from(zone);
+        Some(Place { weight, zone })
+    };
+    let ordered = place(ordered).ok_or_else(unreadable)?;
+    let news = place(then_configured).as_ref() != Some(configured);
+    Ok(if news { configured.clone() } else { ordered })
+}
+
+/// Makes durable what an operator ordered, and what the configuration said then.
+pub(crate) async fn save_place(
+    store: &ObjectStore,
+    ordered: &Place,
+    configured: &Place,
+) -> Result<(), dynamokv_storage::Error> {
+    let text = |place: &Place| format!("{} {}", place.weight, place.zone);
+    let mut batch = Batch::new();
+    let both = [text(ordered), text(configured)].join("\n");
+    ObjectStore::stage_meta(&mut batch, PLACE, both);
+    store.synced(store.write(batch)?).await
+}
+
 /// Makes durable that this node was asked to leave.
 pub(crate) async fn save_leaving(store: &ObjectStore) -> Result<(), dynamokv_storage::Error> {
     let mut batch = Batch::new();
@@ -190,4 +317,53 @@ pub(crate) async fn save(
     }
     let seq = store.write(batch)?;
     Ok(store.synced(seq).await?)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use dynamokv_handoff::Position;
+    use dynamokv_storage::{Family, MemoryEngine, StoreOptions};
+
+    use super::*;
+
+    fn store() -> Arc<ObjectStore> {
+        let engine = Arc::new(MemoryEngine::new(Family::CLUSTER));
+        ObjectStore::open(engine, StoreOptions::new(1, 1)).unwrap()
+    }
+
+    #[test]
+    fn positions_are_those_of_one_change_and_partition() {
+        let store = store();
+        let change = |number| ChangeId {
+            number,
+            proposer: NodeId(1),
+        };
+        let (one, other) = (PartitionId(1), PartitionId(2));
+        let positions = Positions([(NodeId(3), Position::Complete)].into());
+        let load = |number, partition| load_positions(&store, change(number), partition);
+        save_positions(&store, change(7), one, &positions).unwrap();
+        assert_eq!(load(7, one), positions);
+        assert_eq!(load(8, one), Positions::default(), "another change");
+        assert_eq!(load(7, other), Positions::default(), "another partition");
+        drop_positions(&store, [one, other]).unwrap();
+        assert_eq!(load(7, one), Positions::default());
+    }
+
+    #[tokio::test]
+    async fn an_order_holds_until_the_configuration_says_something_new() {
+        let store = store();
+        let place = |weight, zone: &str| Place {
+            weight: NonZeroU32::new(weight).unwrap(),
+            zone: Zone::from(zone),
+        };
+        let (configured, ordered) = (place(100, "a b"), place(300, ""));
+        assert_eq!(load_place(&store, &configured).unwrap(), configured);
+        save_place(&store, &ordered, &configured).await.unwrap();
+        assert_eq!(load_place(&store, &configured).unwrap(), ordered);
+        let moved = place(100, "c");
+        assert_eq!(load_place(&store, &moved).unwrap(), moved);
+    }
 }

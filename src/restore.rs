@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use dynamokv_storage::{Family, ObjectStore, RocksEngine, RocksOptions, StoreOptions};
 
-use crate::{Error, persist};
+use crate::{Error, NodeConfig, persist};
 
 /// What to restore, and as what.
 #[derive(Debug, Clone)]
@@ -24,6 +24,9 @@ pub struct Restore {
     /// Milliseconds since the Unix epoch. A restored node counts its starts from here on, since its cluster has seen more of
     /// them than the snapshot knows.
     pub now_ms: u64,
+    /// Milliseconds for which deleted objects are remembered: `tombstone-grace-s` of the cluster. A member that comes back with
+    /// older data would bring back what was deleted since.
+    pub grace_ms: u64,
 }
 
 impl Restore {
@@ -34,6 +37,7 @@ impl Restore {
             data_dir: data_dir.into(),
             new_cluster: None,
             now_ms,
+            grace_ms: NodeConfig::default().tombstone_grace_s * 1_000,
         }
     }
 }
@@ -124,10 +128,28 @@ fn prepare(draft: &Path, order: &Restore) -> Result<(), Error> {
     // No epoch is drawn here, so the seed is never used.
     let store = ObjectStore::open(Arc::new(engine), StoreOptions::new(node, order.now_ms))?;
     match order.new_cluster {
-        None => persist::forget_all(&store)?,
+        None => {
+            check_age(&store, order)?;
+            persist::forget_all(&store)?;
+        }
         Some(id) => found(&store, id, &order.snapshot)?,
     }
     Ok(store.raise_generation(order.now_ms)?)
+}
+
+fn check_age(store: &ObjectStore, order: &Restore) -> Result<(), Error> {
+    let made_ms = persist::load_alive(store)?.unwrap_or(0);
+    if order.now_ms.saturating_sub(made_ms) <= order.grace_ms {
+        return Ok(());
+    }
+    Err(refused(
+        &order.snapshot,
+        format!(
+            "it is older than the {} s (`tombstone-grace-s`) for which the cluster remembers deleted objects, and would bring them back: \
+             start an empty node in its place (`--replace`)",
+            order.grace_ms / 1_000
+        ),
+    ))
 }
 
 fn found(store: &ObjectStore, cluster: NonZeroU64, snapshot: &Path) -> Result<(), Error> {

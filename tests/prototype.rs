@@ -12,7 +12,7 @@ use dynamokv::rpc::pb::{
     RemoveRequest,
 };
 use dynamokv::storage::{Batch, Family, ObjectKey};
-use support::{Cell, Client, bodies, cluster, config, eventually, grow, settle};
+use support::{Cell, Client, bodies, cluster, config, eventually, grow, on_all_replicas, settle};
 use tonic::Code;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -274,23 +274,6 @@ async fn growing_from_three_to_twelve_nodes_hides_no_acknowledged_key() {
         }
     }
     strays_go(&cells).await;
-}
-
-/// Each of the keys reads as `v`, and all three replicas answer.
-async fn on_all_replicas(client: &Client, keys: usize) {
-    for n in 0..keys {
-        let key = format!("key-{n}");
-        let request = GetRequest {
-            key: key.clone().into(),
-            r: Some(3),
-            ..GetRequest::default()
-        };
-        assert_eq!(
-            bodies(&client.get_request(request).await.unwrap().values),
-            ["v"],
-            "{key}"
-        );
-    }
 }
 
 /// Reads the thousand keys over and over, once at least; gives the count and what was not the value written.

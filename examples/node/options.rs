@@ -73,6 +73,11 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
         "Address of a member to join through; may be given several times, or with commas",
     ),
     (
+        "replace",
+        Kind::Text,
+        "Id of the dead member whose place this node takes",
+    ),
+    (
         "partitions",
         Kind::Integer,
         "Q: partitions of the ring, a power of two; fixed when the cluster is founded",
@@ -156,6 +161,16 @@ const OPTIONS: &[(&str, Kind, &str)] = &[
         "hint-age-max-s",
         Kind::Integer,
         "Seconds after which what is held for a node that is still away goes to the other owners",
+    ),
+    (
+        "transfer-mib-per-second",
+        Kind::Integer,
+        "MiB a second that a membership change may stream to this node; 0 for no limit",
+    ),
+    (
+        "transfer-page-kib",
+        Kind::Integer,
+        "KiB of one page of what is streamed",
     ),
     (
         "siblings-soft",
@@ -280,7 +295,7 @@ mod tests {
     #[test]
     fn every_setting_has_an_option_and_every_option_a_setting() {
         let config = NodeConfig::from_toml(
-            "id = \"00000000000000a1\"\nadvertise = \"a:1\"\nsnapshot-dir = \"s\"",
+            "id = \"00000000000000a1\"\nadvertise = \"a:1\"\nsnapshot-dir = \"s\"\nreplace = \"00000000000000a2\"",
         )
         .unwrap();
         let mut settings: Vec<String> = Table::try_from(config).unwrap().keys().cloned().collect();

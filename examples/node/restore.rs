@@ -28,6 +28,13 @@ pub(crate) fn command() -> Command {
                 .value_parser(cluster_id)
                 .help("To restore all members as a new cluster: its id, hexadecimal, the same for each"),
         )
+        .arg(
+            Arg::new("tombstone-grace-s")
+                .long("tombstone-grace-s")
+                .value_name("NUMBER")
+                .value_parser(value_parser!(u64).range(1..=365 * 24 * 60 * 60))
+                .help("The setting of that name of the cluster, where it has another than the default: an older snapshot is refused"),
+        )
 }
 
 fn cluster_id(text: &str) -> Result<NonZeroU64, String> {
@@ -46,6 +53,9 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<String, Box<dyn Error>> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let mut order = Restore::new(folder("from"), folder("to"), now.as_millis().try_into()?);
     order.new_cluster = matches.get_one("new-cluster-id").copied();
+    if let Some(grace_s) = matches.get_one::<u64>("tombstone-grace-s") {
+        order.grace_ms = grace_s * 1_000;
+    }
     dynamokv::restore(&order)?;
     Ok(format!("restored into {}", order.data_dir.display()))
 }

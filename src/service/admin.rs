@@ -1,17 +1,22 @@
-//! What operators ask, and the two changes that they order.
+//! What operators ask, and the changes that they order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
-use dynamokv_coordinator::{Membership, View};
-use dynamokv_gossip::{Change, ChangeProgress, ClusterFacts, Gossip, NodeState, Status};
+use dynamokv_coordinator::Membership;
+use dynamokv_gossip::{Status, TEXT_BYTES_MAX};
 use dynamokv_handoff::Held;
-use dynamokv_ring::{NodeId, PartitionId, Placement};
+use dynamokv_ring::{NodeId, Zone};
 use dynamokv_rpc::{AdminError, AdminService, local_copy, pb};
-use dynamokv_storage::ObjectKey;
 
-use super::{Service, exchanges, snapshot};
+use super::shown::{
+    cluster_warnings, count, describe, hint_warnings, locate, object_key, open_change, pending,
+    shares, transfers,
+};
+use super::{Service, exchanges, preview, snapshot};
 use crate::config::DurabilityMode;
-use crate::persist;
+use crate::opening::configured_place;
+use crate::persist::{self, Place};
 use crate::transport::Transport;
 
 impl<T: Transport> AdminService for Service<T> {
@@ -79,14 +84,22 @@ impl<T: Transport> AdminService for Service<T> {
             .locate
             .map(|locator| locate(locator, &view))
             .transpose()?;
+        let (open, pending) = self.core.cluster.gossip().with(|gossip| {
+            let streaming = self.streaming.borrow();
+            (
+                open_change(gossip, &view, streaming.as_ref()),
+                pending(gossip),
+            )
+        });
         Ok(pb::RingResponse {
             partitions: ring.partitions(),
             replicas: count(ring.replicas_wanted()),
             change: view.fence.number,
             fingerprint: format!("{:016x}", ring.fingerprint()),
             shares: shares(ring),
-            open: self.open_change(&view),
+            open,
             location,
+            pending,
         })
     }
 
@@ -174,13 +187,53 @@ impl<T: Transport> AdminService for Service<T> {
         })
     }
 
+    async fn set_place(
+        &self,
+        request: pb::SetPlaceRequest,
+    ) -> Result<pb::SetPlaceResponse, AdminError> {
+        let core = &self.core;
+        let gossip = core.cluster.gossip();
+        let known = gossip.with(|gossip| {
+            let profile = &gossip.local().profile;
+            Place {
+                weight: profile.weight,
+                zone: profile.zone.clone(),
+            }
+        });
+        let ordered = Place {
+            weight: request.weight.map_or(Ok(known.weight), weight)?,
+            zone: request.zone.map_or(Ok(known.zone), zone)?,
+        };
+        // Durable before it is answered: a restart goes on with it.
+        let configured = configured_place(&self.config);
+        let saved = persist::save_place(&core.store, &ordered, &configured);
+        let failed = |error: dynamokv_storage::Error| AdminError::Failed(error.to_string());
+        saved.await.map_err(failed)?;
+        let Place { weight, zone } = ordered;
+        let said = gossip.with(|gossip| gossip.set_place(weight, zone));
+        said.map_err(|error| AdminError::InvalidArgument(error.to_string()))?;
+        core.cluster.refresh();
+        gossip.kick();
+        Ok(pb::SetPlaceResponse {})
+    }
+
+    async fn preview_change(
+        &self,
+        request: pb::PreviewChangeRequest,
+    ) -> Result<pb::PreviewChangeResponse, AdminError> {
+        preview::preview(&self.core, &request)
+    }
+
+    async fn transfers(
+        &self,
+        _: pb::TransfersRequest,
+    ) -> Result<pb::TransfersResponse, AdminError> {
+        let config = self.config.transfer();
+        Ok(transfers(self.streaming.borrow().as_ref(), &config))
+    }
+
     async fn remove(&self, request: pb::RemoveRequest) -> Result<pb::RemoveResponse, AdminError> {
-        let node: NodeId = request
-            .node
-            .parse()
-            .map_err(|error: dynamokv_ring::Error| {
-                AdminError::InvalidArgument(format!("node: {error}"))
-            })?;
+        let node = node_id("node", &request.node)?;
         let gossip = self.core.cluster.gossip();
         gossip
             .with(|gossip| gossip.request_removal(node))
@@ -237,170 +290,28 @@ impl<T: Transport> Service<T> {
         }
         warnings
     }
-
-    fn open_change(&self, view: &View) -> Option<pb::OpenChange> {
-        let next = view.next.as_ref()?;
-        let progress = *self.streaming.borrow();
-        self.core.cluster.gossip().with(|gossip| {
-            let facts = gossip.facts()?;
-            let open = facts.open.as_ref()?;
-            let walk = ChangeProgress::new(self.core.me, gossip.local().stage_mark());
-            let stage = walk
-                .stage(facts)
-                .map_or_else(|| "none".to_owned(), |stage| stage.to_string());
-            let blockers = walk.blocked_by(facts, &gossip.change_view());
-            Some(pb::OpenChange {
-                number: open.target.number,
-                proposer: open.proposer.to_string(),
-                stage,
-                fingerprint: format!("{:016x}", next.fingerprint()),
-                joining: names(coming(facts, open)),
-                leaving: names(leaving(facts, open)),
-                removing: names(open.removing.iter().copied()),
-                blocked_by: names(blockers),
-                partitions_gained: count(progress.partitions),
-                partitions_streamed: count(progress.complete),
-            })
-        })
-    }
 }
 
-fn coming(facts: &ClusterFacts, open: &Change) -> Vec<NodeId> {
-    open.target
-        .ids()
-        .filter(|id| !facts.current.contains(*id))
-        .collect()
-}
-
-fn leaving(facts: &ClusterFacts, open: &Change) -> Vec<NodeId> {
-    let stays = |id: &NodeId| open.target.contains(*id) || open.removing.contains(id);
-    facts.current.ids().filter(|id| !stays(id)).collect()
-}
-
-fn names(ids: impl IntoIterator<Item = NodeId>) -> Vec<String> {
-    ids.into_iter().map(|id| id.to_string()).collect()
-}
-
-pub(super) fn count(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
-}
-
-fn cluster_warnings(view: &View, gossip: &Gossip) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let owned = |partition: &&PartitionId| view.current.owns(view.me, **partition);
-    let forgotten = view.forgotten.iter().filter(owned).count();
-    if forgotten > 0 {
-        warnings.push(format!(
-            "{forgotten} partitions are not refilled since this node was restored: it does not count in reads of them"
-        ));
-    }
-    let (members, wanted) = (view.current.members().len(), view.current.replicas_wanted());
-    if !view.has_member(view.me) {
-        warnings.push("this node waits to be let in".to_owned());
-    } else if members < wanted {
-        warnings.push(format!(
-            "{members} members cannot keep {wanted} copies of each key"
-        ));
-    }
-    let down: BTreeSet<NodeId> = view
-        .current
-        .members()
-        .iter()
-        .map(|member| member.id)
-        .filter(|id| !gossip.is_live(*id))
-        .collect();
-    for id in down {
-        warnings.push(format!("{id} is down"));
-    }
-    warnings
-}
-
-fn hint_warnings(held: &BTreeMap<NodeId, Held>) -> Vec<String> {
-    let whole = held.iter().filter(|(_, held)| held.slices > 0);
-    whole
-        .map(|(target, held)| {
-            format!(
-                "more is held for {target} than `hints-max` objects: {} ranges are handed over as a whole",
-                held.slices
-            )
-        })
-        .collect()
-}
-
-fn describe(state: &NodeState, gossip: &Gossip, view: &View) -> pb::Member {
-    let status = gossip.status_of(state.id).unwrap_or(state.profile.status);
-    pb::Member {
-        node: state.id.to_string(),
-        name: state.profile.name.clone(),
-        address: state.profile.address.clone(),
-        zone: state.profile.zone.as_str().to_owned(),
-        weight: state.profile.weight.get(),
-        status: pb::NodeStatus::from(status).into(),
-        live: gossip.is_live(state.id),
-        generation: state.generation,
-        heartbeat: gossip.heartbeat(state.id).unwrap_or_default(),
-        in_ring: view.current.contains(state.id),
-        in_next_ring: view
-            .next
-            .as_ref()
-            .is_some_and(|ring| ring.contains(state.id)),
-        details: state
-            .kv
-            .iter()
-            .map(|(key, entry)| (key.clone(), entry.value.clone()))
-            .collect(),
-    }
-}
-
-fn shares(ring: &dyn Placement) -> Vec<pb::RingShare> {
-    let mut held: BTreeMap<NodeId, (u32, u32)> = ring
-        .members()
-        .iter()
-        .map(|member| (member.id, (0, 0)))
-        .collect();
-    for partition in ring.partition_ids() {
-        for (place, owner) in ring.owners_of(partition).iter().enumerate() {
-            let (partitions, first) = held.entry(*owner).or_default();
-            *partitions += 1;
-            *first += u32::from(place == 0);
-        }
-    }
-    let copies: u32 = held.values().map(|(partitions, _)| partitions).sum();
-    held.into_iter()
-        .map(|(node, (partitions, first))| pb::RingShare {
-            node: node.to_string(),
-            partitions,
-            first,
-            share: f64::from(partitions) / f64::from(copies.max(1)),
-        })
-        .collect()
-}
-
-fn locate(locator: pb::KeyLocator, view: &View) -> Result<pb::KeyLocation, AdminError> {
-    let key = object_key(&locator.keyspace, locator.key)?;
-    let token = key.token();
-    let owners = view.current.owners(token);
-    Ok(pb::KeyLocation {
-        token: token.to_string(),
-        partition: view.current.partition_of(token).0,
-        owners: names(owners.iter().copied()),
-        next_owners: names(
-            view.next
-                .iter()
-                .flat_map(|next| next.owners(token).iter().copied()),
-        ),
-        fallbacks: names(view.fallbacks(token, &[owners])),
+/// Reads a node's id from a field.
+pub(super) fn node_id(field: &str, text: &str) -> Result<NodeId, AdminError> {
+    text.parse().map_err(|error: dynamokv_ring::Error| {
+        AdminError::InvalidArgument(format!("{field}: {error}"))
     })
 }
 
-fn object_key(keyspace: &str, key: bytes::Bytes) -> Result<ObjectKey, AdminError> {
-    let keyspace = if keyspace.is_empty() {
-        DEFAULT_KEYSPACE
-    } else {
-        keyspace
-    };
-    ObjectKey::new(keyspace, key).map_err(|error| AdminError::InvalidArgument(error.to_string()))
+pub(super) fn weight(given: u32) -> Result<NonZeroU32, AdminError> {
+    let zero = || AdminError::InvalidArgument("weight: is 0, but must be at least 1".to_owned());
+    NonZeroU32::new(given).ok_or_else(zero)
 }
 
-/// The keyspace of requests that name none.
-const DEFAULT_KEYSPACE: &str = "default";
+pub(super) fn zone(given: String) -> Result<Zone, AdminError> {
+    let wrong = |reason: String| AdminError::InvalidArgument(format!("zone: {reason}"));
+    if given.len() > TEXT_BYTES_MAX {
+        let reason = format!("has {} bytes, but may have {TEXT_BYTES_MAX}", given.len());
+        return Err(wrong(reason));
+    }
+    if given.chars().any(char::is_control) {
+        return Err(wrong("has a control character".to_owned()));
+    }
+    Ok(Zone::from(given))
+}

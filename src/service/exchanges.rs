@@ -7,7 +7,7 @@ use dynamokv_coordinator::Membership;
 use dynamokv_rpc::pb;
 use tokio::time::Instant;
 
-use super::admin::count;
+use super::shown::count;
 use crate::core::Core;
 use crate::exchange::Pair;
 use crate::transport::Transport;

@@ -4,12 +4,13 @@ mod admin;
 mod exchanges;
 mod kv;
 mod peer;
+mod preview;
+mod shown;
 mod snapshot;
 
 use std::sync::Arc;
 
 use dynamokv_coordinator::Membership;
-use dynamokv_handoff::Progress;
 use dynamokv_rpc::{Health, Listener, ServerBuilder, ServerConfig};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::NodeConfig;
 use crate::core::Core;
+use crate::pull::Streaming;
 use crate::transport::Transport;
 
 /// The services of one node.
@@ -24,7 +26,7 @@ pub struct Service<T> {
     core: Arc<Core<T>>,
     config: NodeConfig,
     address: String,
-    streaming: watch::Receiver<Progress>,
+    streaming: watch::Receiver<Option<Streaming>>,
     started: Instant,
 }
 
@@ -33,7 +35,7 @@ impl<T: Transport> Service<T> {
         core: Arc<Core<T>>,
         config: NodeConfig,
         address: String,
-        streaming: watch::Receiver<Progress>,
+        streaming: watch::Receiver<Option<Streaming>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             core,

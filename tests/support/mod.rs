@@ -203,6 +203,28 @@ pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     }
 }
 
+/// Each of the keys reads as `v`, and all three replicas answer.
+pub async fn on_all_replicas(client: &Client, keys: usize) {
+    read_as(client, keys, "v").await;
+}
+
+/// Each of the keys reads as `value`, and all three replicas answer.
+pub async fn read_as(client: &Client, keys: usize, value: &str) {
+    for n in 0..keys {
+        let key = format!("key-{n}");
+        let request = GetRequest {
+            key: key.clone().into(),
+            r: Some(3),
+            ..GetRequest::default()
+        };
+        assert_eq!(
+            bodies(&client.get_request(request).await.unwrap().values),
+            [value],
+            "{key}"
+        );
+    }
+}
+
 /// The bodies of a reply's values, sorted.
 pub fn bodies(values: &[dynamokv::rpc::pb::Value]) -> Vec<String> {
     let mut bodies: Vec<String> = values

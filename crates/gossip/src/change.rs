@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use dynamokv_ring::NodeId;
 
@@ -64,10 +65,35 @@ impl ChangeProgress {
     /// The next stage that the others allow, as the mark that is to be entered; `None` if there is nothing to do or
     /// somebody is waited for. O(members).
     pub fn next_step(&self, facts: &ClusterFacts, view: &ChangeView) -> Option<StageMark> {
-        let stage = Stage::after(self.stage(facts))?;
-        let change = facts.open_id()?;
-        (self.takes_part(facts) && self.waits_for(facts, view, stage).is_empty())
-            .then_some(StageMark { change, stage })
+        let step = StageMark {
+            stage: Stage::after(self.stage(facts))?,
+            change: facts.open_id()?,
+        };
+        self.admit(step, facts, view).is_ok().then_some(step)
+    }
+
+    /// Whether a stage may be entered now: to be asked before its duty is begun. O(members).
+    ///
+    /// # Errors
+    /// [`Error::ChangeNotOpen`] if the change is not the open one (any more), [`Error::IllegalStage`] with the reason.
+    pub fn admit(&self, step: StageMark, facts: &ClusterFacts, view: &ChangeView) -> Result<()> {
+        let StageMark { change, stage } = step;
+        if facts.open_id() != Some(change) {
+            return Err(Error::ChangeNotOpen { change });
+        }
+        let at = self.stage(facts);
+        let why = if !self.takes_part(facts) {
+            Illegal::Outsider
+        } else if Stage::after(at) != Some(stage) {
+            Illegal::OutOfTurn { at }
+        } else {
+            let nodes = self.waits_for(facts, view, stage);
+            if nodes.is_empty() {
+                return Ok(());
+            }
+            Illegal::Early { nodes }
+        };
+        Err(Error::IllegalStage { change, stage, why })
     }
 
     /// The nodes that have not come far enough for this node to go on: what to tell the operator of a blocked change.
@@ -83,21 +109,14 @@ impl ChangeProgress {
     /// The duty is done and the mark durable: from now on the node is at that stage.
     ///
     /// # Errors
-    /// [`Error::ChangeNotOpen`] if the change was superseded meanwhile, [`Error::IllegalStage`] if the step is out of
-    /// turn or not allowed yet. The state is unchanged then.
+    /// As [`admit`](Self::admit): the change may have been superseded meanwhile. The state is unchanged then.
     pub fn entered(
         &mut self,
         step: StageMark,
         facts: &ClusterFacts,
         view: &ChangeView,
     ) -> Result<()> {
-        let StageMark { change, stage } = step;
-        if facts.open_id() != Some(change) {
-            return Err(Error::ChangeNotOpen { change });
-        }
-        if self.next_step(facts, view) != Some(step) {
-            return Err(Error::IllegalStage { change, stage });
-        }
+        self.admit(step, facts, view)?;
         self.mark = Some(step);
         Ok(())
     }
@@ -135,5 +154,48 @@ impl ChangeProgress {
             view.marks.get(&id).copied()
         };
         mark.and_then(|mark| mark.stage_of(change)) >= Some(stage)
+    }
+}
+
+/// Why a stage may not be entered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Illegal {
+    /// The node is in neither ring of the change, or is being removed by it.
+    Outsider,
+    /// Another stage is the next one.
+    OutOfTurn {
+        /// The stage that the node is at.
+        at: Option<Stage>,
+    },
+    /// Others have not gossiped the stage before.
+    Early {
+        /// These.
+        nodes: Vec<NodeId>,
+    },
+}
+
+impl fmt::Display for Illegal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Illegal::Outsider => f.write_str("this node has no part in the change"),
+            Illegal::OutOfTurn { at } => {
+                let name = |stage: Option<Stage>| stage.map_or("none".into(), |s| s.to_string());
+                let next = Stage::after(*at);
+                write!(
+                    f,
+                    "this node is at {}, after which comes {}",
+                    name(*at),
+                    name(next)
+                )
+            }
+            Illegal::Early { nodes } => {
+                let nodes: Vec<String> = nodes.iter().map(NodeId::to_string).collect();
+                write!(
+                    f,
+                    "{} must come to the stage before first",
+                    nodes.join(", ")
+                )
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 use dynamokv_ring::NodeId;
 
-use crate::{ChangeId, Stage, Status};
+use crate::{ChangeId, Illegal, Stage, Status};
 
 /// What went wrong, and what the caller can do about it. No call that fails has changed any state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -137,13 +137,15 @@ pub enum Error {
         /// The change.
         change: ChangeId,
     },
-    /// The step is out of turn, or others have not come far enough for it.
-    #[error("stage {stage} of change {change} may not be entered now")]
+    /// The step is out of turn, or others have not come far enough for it: ask for the next step, and wait where there is none.
+    #[error("stage {stage} of change {change} may not be entered: {why}")]
     IllegalStage {
         /// The change.
         change: ChangeId,
         /// The refused stage.
         stage: Stage,
+        /// The reason.
+        why: Illegal,
     },
     /// No ring can be built from the facts.
     #[error(transparent)]

@@ -270,7 +270,11 @@ impl ClusterFacts {
         }
     }
 
-    fn ring_of(&self, target: &Target) -> Result<PartitionRing> {
+    /// The ring that a target stands for, in this cluster: to look at what a change would do.
+    ///
+    /// # Errors
+    /// [`Error::Ring`] for a target that was not validated.
+    pub fn ring_of(&self, target: &Target) -> Result<PartitionRing> {
         let members = target.members.iter().cloned();
         Ok(PartitionRing::new(
             self.partitions,

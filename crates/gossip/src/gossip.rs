@@ -12,10 +12,11 @@ mod removal;
 mod rounds;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
-use dynamokv_ring::NodeId;
+use dynamokv_ring::{NodeId, Zone};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -280,6 +281,26 @@ impl Gossip {
             self.local.set_profile(profile);
         }
         Ok(())
+    }
+
+    /// Changes the weight and zone that this node asks for; as a member it gets them by the next membership change. Returns
+    /// whether anything changed.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`] for a zone of more than 256 bytes.
+    pub fn set_place(&mut self, weight: NonZeroU32, zone: Zone) -> Result<bool> {
+        let known = &self.local.profile;
+        if known.weight == weight && known.zone == zone {
+            return Ok(false);
+        }
+        let profile = Profile {
+            weight,
+            zone,
+            ..Profile::clone(known)
+        };
+        profile.validate()?;
+        self.local.set_profile(profile);
+        Ok(true)
     }
 
     /// Says that this process is about to end: the others take it for down at once.

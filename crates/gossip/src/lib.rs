@@ -22,7 +22,7 @@ mod stage;
 mod status;
 mod wire;
 
-pub use change::{ChangeProgress, ChangeView};
+pub use change::{ChangeProgress, ChangeView, Illegal};
 pub use config::Config;
 pub use driver::{GossipHandle, GossipTransport, Metrics, TransportError, run, spawn};
 pub use error::{Error, Refusal};
@@ -35,10 +35,10 @@ pub use message::{
     FactsState, Header, KeySpan, Message, News, Probe, Syn, SynAck, Vouch,
 };
 pub use node::{
-    KEY_CHANGE, KEY_REMOVE, KEY_STOPPING, LocalNode, NodeState, Profile, TEXT_BYTES_MAX,
-    VALUE_BYTES_MAX, Versioned,
+    KEY_CHANGE, KEY_REMOVE, KEY_REPLACES, KEY_STOPPING, LocalNode, NodeState, Profile,
+    TEXT_BYTES_MAX, VALUE_BYTES_MAX, Versioned,
 };
-pub use proposal::{Candidate, propose};
+pub use proposal::{Candidate, Pending, Wait, Wish, Wishes};
 pub use snapshot::{Seen, Snapshot};
 pub use stage::{Reads, Stage, StageMark, Writes};
 pub use status::Status;

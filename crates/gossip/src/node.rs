@@ -11,6 +11,8 @@ pub const KEY_CHANGE: &str = "change";
 /// The key under which a node repeats which members an operator asked to remove, and that it has fenced them:
 /// [`format_ids`](crate::format_ids).
 pub const KEY_REMOVE: &str = "remove";
+/// The key under which a node that is [`Status::Replacing`] names the dead node whose place it takes.
+pub const KEY_REPLACES: &str = "replaces";
 /// The key by which a node says, with any value, that its process is about to end: it counts as down at once.
 pub const KEY_STOPPING: &str = "stopping";
 
@@ -59,6 +61,11 @@ impl NodeState {
     /// How far it has come with which membership change.
     pub fn stage_mark(&self) -> Option<StageMark> {
         self.value(KEY_CHANGE)?.parse().ok()
+    }
+
+    /// The node whose place it wants to take.
+    pub fn replaces(&self) -> Option<NodeId> {
+        self.value(KEY_REPLACES)?.parse().ok()
     }
 
     /// Whether it said that its process is about to end.

@@ -62,6 +62,36 @@ impl Stage {
         Stage::ALL.get(index).copied()
     }
 
+    /// What a node does before it enters the stage, in words.
+    pub fn duty(self) -> &'static str {
+        match self {
+            Stage::Announced => "the change is durable here",
+            Stage::Double => {
+                "new writes go to both rings with W in each; older operations have ended"
+            }
+            Stage::Streamed => "everything that is gained is here and synced",
+            Stage::ReadNew => "new reads use the next ring; older ones have ended",
+            Stage::SingleNew => "new writes use the next ring; older ones have ended",
+            Stage::Finished => "the target is the current ring, durably",
+        }
+    }
+
+    /// What holds everywhere once some node is at the stage.
+    pub fn invariant(self) -> &'static str {
+        match self {
+            Stage::Announced => "nothing yet: a rival of a lower proposer may still win",
+            Stage::Double => {
+                "all have acknowledged the change: no rival gets as far, and who does not know of it is refused"
+            }
+            Stage::Streamed => "every write acknowledged from now on is on W owners of each ring",
+            Stage::ReadNew => "every acknowledged write is on W owners of the next ring",
+            Stage::SingleNew => "nobody reads from the current ring",
+            Stage::Finished => {
+                "nobody reads or writes by the old ring: what is owned no longer may go once its owners have it"
+            }
+        }
+    }
+
     /// The rings that a node at this stage writes to. See the table.
     pub fn writes_to(stage: Option<Stage>) -> Writes {
         match stage {

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use dynamokv_gossip::{
-    ChangeProgress, ClusterFacts, Error, Gossip, KEY_CHANGE, KEY_REMOVE, LocalNode, Message, Stage,
-    StageMark, Status, propose,
+    ChangeProgress, ClusterFacts, Error, Gossip, KEY_CHANGE, KEY_REMOVE, KEY_REPLACES, LocalNode,
+    Message, Stage, StageMark, Status, Wishes,
 };
 use dynamokv_ring::{Member, NodeId};
 use proptest::prelude::*;
@@ -77,7 +77,9 @@ impl Node {
     fn settle(&mut self, facts: &ClusterFacts) -> bool {
         let member = facts.current.contains(self.gossip.id());
         match self.gossip.local().profile.status {
-            Status::Joining if member => self.gossip.set_status(Status::Up).is_ok(),
+            Status::Joining | Status::Replacing if member => {
+                self.gossip.set_status(Status::Up).is_ok()
+            }
             Status::Leaving if !facts.in_a_ring(self.gossip.id()) => {
                 self.gossip.set_status(Status::Left).is_ok()
             }
@@ -198,13 +200,19 @@ impl World {
                 member: state.member(),
                 status: state.profile.status,
                 live: state.id == NodeId(id) || opinion >> state.id.0 & 1 == 1,
+                replaces: state.replaces(),
             })
             .collect();
         let removals = node.gossip.removals();
-        let proposal = node
-            .gossip
-            .facts()
-            .and_then(|facts| propose(facts, NodeId(id), &candidates, &removals));
+        let proposal = node.gossip.facts().and_then(|facts| {
+            let wishes = Wishes {
+                facts,
+                candidates: &candidates,
+                remove: &removals,
+                left: &node.gossip.left().collect(),
+            };
+            wishes.change(NodeId(id))
+        });
         if let Some(change) = proposal {
             node.gossip.open(change).unwrap();
         }
@@ -306,6 +314,7 @@ impl World {
                         self.deliver(from, to, message);
                     }
                 }
+                self.node(id).gossip.request_replacements();
                 if let Some(change) = self.node(id).gossip.proposal() {
                     self.node(id).gossip.open(change).unwrap();
                 }
@@ -412,4 +421,34 @@ fn a_member_that_is_down_blocks_the_change_until_it_is_removed() {
         world.nodes[&1].gossip.removals().is_empty(),
         "the request is done with"
     );
+}
+
+#[test]
+fn a_new_node_takes_the_place_of_a_dead_one_even_where_that_one_blocks_an_open_change() {
+    let mut world = World::new(1);
+    world.dead.insert(3);
+    world.quiet();
+    assert!(world.nodes[&1].gossip.open_change().is_some(), "blocked");
+
+    // Node 5 starts anew: it does not come as a further node any more.
+    let mut heir = local(5, 2);
+    heir.profile.status = Status::Replacing;
+    heir.kv
+        .insert(KEY_REPLACES.to_owned(), NodeId(3).to_string());
+    let facts = world.nodes[&5].gossip.facts().cloned();
+    let mark = world.nodes[&5].progress.mark();
+    if let Some(mark) = mark {
+        heir.kv.insert(KEY_CHANGE.to_owned(), mark.to_string());
+    }
+    let now = world.now;
+    world.nodes.insert(5, Node::start(heir, facts, now));
+    world.declared.insert(3);
+    world.quiet();
+    world.assert_done();
+    let facts = world.nodes[&1].gossip.facts().unwrap();
+    assert_eq!(
+        facts.current.ids().collect::<Vec<_>>(),
+        [1, 2, 4, 5].map(NodeId)
+    );
+    assert_eq!(world.nodes[&5].gossip.local().profile.status, Status::Up);
 }

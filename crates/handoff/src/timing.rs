@@ -71,9 +71,49 @@ impl Pace {
     }
 }
 
+/// How much came in a second of late: over the last whole window and what came since.
+#[derive(Debug, Default)]
+pub(crate) struct Rate {
+    began: Option<Instant>,
+    units: u64,
+    /// Of the window before.
+    last: Option<u64>,
+}
+
+impl Rate {
+    /// Counts, and gives the rate now: that of the last whole window once there was one.
+    pub(crate) fn add(&mut self, units: u64, now: Instant) -> u64 {
+        let began = *self.began.get_or_insert(now);
+        self.units += units;
+        let passed = now.saturating_duration_since(began);
+        let so_far = u128::from(self.units) * 1_000 / passed.as_millis().max(1);
+        let so_far = u64::try_from(so_far).unwrap_or(u64::MAX);
+        if passed >= RATE_WINDOW {
+            self.last = Some(so_far);
+            self.began = Some(now);
+            self.units = 0;
+        }
+        self.last.unwrap_or(so_far)
+    }
+}
+
+const RATE_WINDOW: Duration = Duration::from_secs(2);
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_is_that_of_the_last_window() {
+        let begin = Instant::now();
+        let mut rate = Rate::default();
+        let at = |ms| begin + Duration::from_millis(ms);
+        rate.add(0, begin);
+        assert_eq!(rate.add(500, at(1_000)), 500);
+        assert_eq!(rate.add(1_500, at(2_000)), 1_000);
+        assert_eq!(rate.add(9_000, at(3_000)), 1_000, "not yet a window");
+        assert_eq!(rate.add(1_000, at(4_000)), 5_000);
+    }
 
     #[test]
     fn waits_double_from_the_least_to_the_greatest() {

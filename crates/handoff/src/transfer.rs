@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use dynamokv_ring::{NodeId, PartitionId};
 use dynamokv_storage::ObjectKey;
 
-use crate::Gain;
-use crate::timing::{Backoff, Pace, later};
+use crate::timing::{Backoff, Pace, Rate, later};
+use crate::{Gain, Position, Positions};
 
 /// How hard ranges are pulled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,7 @@ pub struct TransferConfig {
     /// Bytes of one page, about.
     pub page_bytes: NonZeroUsize,
     /// Bytes pulled in a second at most, over all sources: leaves the disks and the network to clients.
+    /// [`NonZeroU64::MAX`] sets no limit.
     pub bytes_per_second: NonZeroU64,
     /// The wait after a first failure of a source; each further one in a row doubles it.
     pub backoff_min: Duration,
@@ -63,6 +64,25 @@ pub struct Progress {
     pub bytes: u64,
     /// Failures so far.
     pub failures: u64,
+    /// Bytes received in a second of late.
+    pub bytes_per_second: u64,
+}
+
+/// What comes, or should come, from one source of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stream {
+    /// The partition.
+    pub partition: PartitionId,
+    /// Where it comes from.
+    pub source: NodeId,
+    /// Whether a page is on its way now.
+    pub under_way: bool,
+    /// Objects received from there.
+    pub items: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Failures in a row; it is asked again after a while.
+    pub failures: u32,
 }
 
 /// The scheduler of the ranges that a node gains: events in, [`Pull`]s out, no I/O and no clock.
@@ -71,6 +91,12 @@ pub struct Progress {
 /// cursor of its own. When a source fails another takes its place at once where there is one, and the failed
 /// one is resumed where it stopped after a back-off. It never gives up: a transfer that cannot be completed blocks
 /// its membership change, visibly, and is dropped with it.
+///
+/// What holds back a fast source is its receiver: no more than [`partitions_max`](TransferConfig::partitions_max) pages are
+/// asked for at once, and the next one of a partition only when the one before is durable.
+///
+/// To go on after a restart keep [`positions`](Self::positions) of the partition after each page, and
+/// [`resume`](Self::resume) from them. They need no sync: what is lost of them is pulled once more.
 ///
 /// Every pull is answered by exactly one [`on_page`](Self::on_page) or [`on_failed`](Self::on_failed).
 #[derive(Debug)]
@@ -81,6 +107,7 @@ pub struct Transfer {
     /// Partitions that are neither complete nor being pulled.
     waiting: BTreeSet<PartitionId>,
     progress: Progress,
+    rate: Rate,
 }
 
 /// One partition on its way.
@@ -97,6 +124,8 @@ struct Source {
     node: NodeId,
     after: Option<ObjectKey>,
     complete: bool,
+    items: u64,
+    bytes: u64,
     failures: u32,
     /// Not before this time; `None` is at once.
     due: Option<Instant>,
@@ -108,6 +137,8 @@ impl Range {
             node: *node,
             after: None,
             complete: false,
+            items: 0,
+            bytes: 0,
             failures: 0,
             due: None,
         };
@@ -167,7 +198,64 @@ impl Transfer {
             ranges,
             waiting,
             progress,
+            rate: Rate::default(),
         }
+    }
+
+    /// Goes on where an earlier transfer of the same membership change was, on the same disk. Sources that are none any more are
+    /// passed over. To be called before the first [`poll`](Self::poll). O(log partitions).
+    pub fn resume(&mut self, partition: PartitionId, positions: &Positions) {
+        let Some(range) = self.ranges.get_mut(&partition) else {
+            return;
+        };
+        for (node, position) in &positions.0 {
+            let mut sources = range.sources.iter_mut();
+            let Some(source) = sources.find(|source| source.node == *node && !source.complete)
+            else {
+                continue;
+            };
+            match position {
+                Position::After(key) => source.after = Some(key.clone()),
+                Position::Complete => {
+                    source.complete = true;
+                    range.needed = range.needed.saturating_sub(1);
+                }
+            }
+        }
+        if range.needed == 0 && self.waiting.remove(&partition) {
+            self.progress.complete += 1;
+        }
+    }
+
+    /// How far the sources of a partition were read. O(log partitions + sources).
+    pub fn positions(&self, partition: PartitionId) -> Positions {
+        let range = self.ranges.get(&partition);
+        let sources = range.into_iter().flat_map(|range| &range.sources);
+        let position = |source: &Source| {
+            let after = source.after.clone().map(Position::After);
+            source.complete.then_some(Position::Complete).or(after)
+        };
+        let reached = sources.filter_map(|source| Some((source.node, position(source)?)));
+        Positions(reached.collect())
+    }
+
+    /// What is on its way, has begun or fails, by partition, so many at most. O(partitions).
+    pub fn streams(&self, limit: usize) -> Vec<Stream> {
+        let unfinished = self.ranges.iter().filter(|(_, range)| range.needed > 0);
+        let streams = unfinished.flat_map(|(partition, range)| {
+            range.incomplete().map(|source| Stream {
+                partition: *partition,
+                source: source.node,
+                under_way: range.under_way == Some(source.node),
+                items: source.items,
+                bytes: source.bytes,
+                failures: source.failures,
+            })
+        });
+        streams
+            .filter(|stream| stream.under_way || stream.items > 0 || stream.failures > 0)
+            .take(limit)
+            .collect()
     }
 
     /// The settings.
@@ -208,6 +296,7 @@ impl Transfer {
         next: Option<ObjectKey>,
         items: usize,
         bytes: usize,
+        now: Instant,
     ) -> bool {
         let page_units = self.page_units();
         let Some(range) = self.ranges.get_mut(&partition) else {
@@ -216,6 +305,8 @@ impl Transfer {
         let Some(landed) = range.land(source) else {
             return false;
         };
+        landed.items += items as u64;
+        landed.bytes += bytes as u64;
         landed.failures = 0;
         landed.due = None;
         landed.complete = next.is_none();
@@ -228,6 +319,7 @@ impl Transfer {
         self.progress.under_way -= 1;
         self.progress.items += items as u64;
         self.progress.bytes += bytes as u64;
+        self.progress.bytes_per_second = self.rate.add(bytes as u64, now);
         if complete {
             self.progress.complete += 1;
         } else {

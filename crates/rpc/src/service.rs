@@ -139,6 +139,24 @@ pub trait AdminService: Send + Sync + 'static {
         &self,
         request: pb::RemoveRequest,
     ) -> impl Future<Output = Result<pb::RemoveResponse, AdminError>> + Send;
+
+    /// Gives this node another weight or zone.
+    fn set_place(
+        &self,
+        request: pb::SetPlaceRequest,
+    ) -> impl Future<Output = Result<pb::SetPlaceResponse, AdminError>> + Send;
+
+    /// What a membership change would move.
+    fn preview_change(
+        &self,
+        request: pb::PreviewChangeRequest,
+    ) -> impl Future<Output = Result<pb::PreviewChangeResponse, AdminError>> + Send;
+
+    /// What this node streams.
+    fn transfers(
+        &self,
+        request: pb::TransfersRequest,
+    ) -> impl Future<Output = Result<pb::TransfersResponse, AdminError>> + Send;
 }
 
 /// Why an operator's call was not carried out. Nothing was done.

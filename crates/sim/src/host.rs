@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use dynamokv::coordinator::WallClock;
+use dynamokv::gossip::Status;
 use dynamokv::ring::NodeId;
 use dynamokv::storage::{Engine, Failing, Family, FaultEngine, FaultPoint, State, SyncMode};
 use dynamokv::{DurabilityMode, EngineKind, NodeConfig, Parts, Surroundings};
@@ -35,6 +36,10 @@ pub struct Host {
     ended: Option<String>,
     /// Whether it is being stopped cleanly.
     stopping: bool,
+    /// Whether nobody is expected here.
+    vacant: bool,
+    /// Whether the node that is here was asked to leave.
+    leaving: bool,
 }
 
 struct Running {
@@ -73,6 +78,45 @@ impl Host {
             backup: None,
             ended: None,
             stopping: false,
+            vacant: place >= plan.nodes,
+            leaving: false,
+        }
+    }
+
+    /// Whether nobody is expected here.
+    pub fn is_vacant(&self) -> bool {
+        self.vacant
+    }
+
+    /// The node that was here is gone for good.
+    pub fn vacate(&mut self) {
+        self.replace_disk(Vec::new(), None);
+        self.vacant = true;
+    }
+
+    /// Whether the node that is here is on its way out, by its own word where it runs.
+    pub fn is_leaving(&self) -> bool {
+        let says = |parts: &Arc<Parts<Wires>>| {
+            let status = parts.gossip().with(|gossip| gossip.local().profile.status);
+            matches!(status, Status::Leaving | Status::Left)
+        };
+        !self.vacant && self.parts().map_or(self.leaving, says)
+    }
+
+    /// The node was asked to leave; whether it will is for it to say.
+    pub fn note_leaving(&mut self) {
+        self.leaving = true;
+    }
+
+    /// Whether the node that is here was asked to leave.
+    pub fn was_asked_to_leave(&self) -> bool {
+        self.leaving
+    }
+
+    /// Who it meets first at its next start.
+    pub fn set_seeds(&mut self, seeds: Vec<String>) {
+        if !self.config.bootstrap {
+            self.config.seeds = seeds;
         }
     }
 
@@ -254,11 +298,15 @@ impl Host {
         }
     }
 
-    /// Throws the disk away: the next node here is a new one, at a new address.
-    pub fn replace_disk(&mut self, seeds: Vec<String>) {
+    /// Throws the disk away: the next node here is a new one, at a new address, and may take the place of a dead one.
+    pub fn replace_disk(&mut self, seeds: Vec<String>, replace: Option<NodeId>) {
         self.disk = empty_disk();
         self.backup = None;
+        self.vacant = false;
+        self.leaving = false;
+        self.id = None;
         self.life += 1;
+        self.config.replace = replace.map(|dead| dead.to_string());
         self.config.bootstrap = false;
         self.config.seeds = seeds;
     }
@@ -286,8 +334,12 @@ pub(crate) fn config(plan: &Plan, place: usize) -> NodeConfig {
     config.exchange_interval_ms = EXCHANGE_INTERVAL_MS;
     if let Some(grace) = plan.grace {
         config.tombstone_grace_s = grace.as_secs();
+        config.hint_age_max_s = HINT_AGE_MAX_S;
         config.tombstone_interval_ms = TOMBSTONE_INTERVAL_MS;
     }
+    // Small and slow, so that faults meet transfers half-way.
+    config.transfer_page_kib = 1;
+    config.transfer_mib_per_second = 1;
     config.bootstrap = place == 0;
     if place != 0 {
         config.seeds = vec![address(0, 0)];
@@ -342,5 +394,6 @@ const FIRST_PORT: u64 = 7_000;
 const GOSSIP_INTERVAL_MS: u64 = 200;
 const EXCHANGE_INTERVAL_MS: u64 = 500;
 const TOMBSTONE_INTERVAL_MS: u64 = 1_000;
+const HINT_AGE_MAX_S: u64 = 5;
 /// The wall clocks' time when a run begins, in milliseconds since the Unix epoch.
 const EPOCH_MS: i64 = 1_700_000_000_000;

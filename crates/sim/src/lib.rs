@@ -45,4 +45,5 @@ mod world;
 pub use plan::{Fault, Plan};
 pub use run::{Report, SETTLING_MAX, run};
 pub use shrink::shrink;
+pub use transport::Wires;
 pub use world::World;

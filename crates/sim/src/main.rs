@@ -61,10 +61,9 @@ struct Options {
 
 impl Options {
     fn plan(&self, seed: u64) -> Plan {
-        let mut plan = Plan::new(seed, self.operations);
+        let mut plan = Plan::new(seed, self.operations).without(&self.without);
         plan.clients = self.clients.unwrap_or(plan.clients).max(1);
         plan.keys = self.keys.unwrap_or(plan.keys).max(1);
-        plan.faults.retain(|fault, _| !self.without.contains(fault));
         plan
     }
 

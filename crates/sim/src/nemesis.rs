@@ -1,18 +1,17 @@
 //! Who makes things go wrong: one fault after the other, as the plan has them, and all of them mended in the end.
 
+mod operator;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynamokv::ring::NodeId;
-use dynamokv::rpc::AdminService;
-use dynamokv::rpc::pb::RemoveRequest;
 use dynamokv::storage::Failing;
 use tokio::time::sleep;
 
+use self::operator::{Loss, Operator};
 use crate::dice::Dice;
 use crate::disk::FAULT_POINTS;
-use crate::host::Host;
 use crate::network::{Place, Weather};
 use crate::plan::Fault;
 use crate::world::World;
@@ -25,19 +24,7 @@ pub struct Nemesis {
     ending: Vec<(Duration, Fault, usize)>,
     /// Nodes that stay down until then.
     down_until: BTreeMap<usize, Duration>,
-    /// Whether a disk was lost in this run.
-    lost_a_disk: bool,
-    /// The node that lost its disk, until it is replaced and its data is on enough disks again.
-    replacing: Option<Replacement>,
-}
-
-/// A node on its way out, and the place where another one comes in.
-#[derive(Clone, Copy)]
-struct Replacement {
-    place: usize,
-    gone: NodeId,
-    /// Until when the node runs on an older copy of its disk, if it does; then the disk is thrown away.
-    older_until: Option<Duration>,
+    operator: Operator,
 }
 
 impl Nemesis {
@@ -48,8 +35,7 @@ impl Nemesis {
             dice: Dice::new(world.plan().seed, "faults"),
             ending: Vec::new(),
             down_until: BTreeMap::new(),
-            lost_a_disk: false,
-            replacing: None,
+            operator: Operator::new(world),
         }
     }
 
@@ -62,7 +48,7 @@ impl Nemesis {
             self.wait(calm).await;
             if let Some(fault) = self.world.plan().choose_fault(&mut self.dice) {
                 self.world.count(&format!("fault {fault}"), 1);
-                self.make(fault);
+                self.make(fault).await;
             }
         }
     }
@@ -72,9 +58,7 @@ impl Nemesis {
         self.world.note(EVERYBODY, format_args!("all faults end"));
         self.ending.clear();
         self.down_until.clear();
-        if let Some(replacement) = &mut self.replacing {
-            replacement.older_until = replacement.older_until.map(|_| Duration::ZERO);
-        }
+        self.operator.hurry();
         self.world.network(|network| network.clear_up());
         for place in 0..self.world.places() {
             self.heal_disk(place);
@@ -102,11 +86,12 @@ impl Nemesis {
     async fn tend(&mut self) -> bool {
         let now = self.world.now();
         self.down_until.retain(|_, until| *until > now);
-        let on_older = self
-            .replacing
-            .filter(|replacement| replacement.older_until.is_some())
-            .map(|replacement| replacement.place);
-        for place in (0..self.world.places()).filter(|place| Some(*place) != on_older) {
+        let on_older = self.operator.on_older();
+        self.operator.see_off();
+        for place in self.world.occupied() {
+            if Some(place) == on_older {
+                continue;
+            }
             let (ended, running) = self.world.host(place, |host| {
                 (host.ended().is_some(), host.parts().is_some())
             });
@@ -115,18 +100,23 @@ impl Nemesis {
                 self.world.count("nodes that ended by themselves", 1);
             }
             let due = (!running || ended) && !self.down_until.contains_key(&place);
-            if due && self.world.start(place).is_err() {
-                self.world.count("failed starts", 1);
+            if due {
+                self.operator.tell_seeds(place);
+                if self.world.start(place).is_err() {
+                    self.world.count("failed starts", 1);
+                }
             }
         }
-        self.replace().await;
-        let stopping = |place: usize| self.world.host(place, |host| host.is_stopping());
-        self.replacing.is_some()
-            || self.world.running().len() < self.world.places()
-            || (0..self.world.places()).any(stopping)
+        self.operator.replace(&mut self.dice).await;
+        let unsettled = |place: &usize| {
+            self.world.host(*place, |host| {
+                host.parts().is_none() || host.is_stopping() || host.is_leaving()
+            })
+        };
+        self.operator.is_busy() || self.world.occupied().iter().any(unsettled)
     }
 
-    fn make(&mut self, fault: Fault) {
+    async fn make(&mut self, fault: Fault) {
         let place = self.dice.index(self.world.places());
         let other = self.dice.index(self.world.places());
         self.world
@@ -167,7 +157,7 @@ impl Nemesis {
             Fault::SlowNode => self
                 .world
                 .network(|network| network.slow_down(Place::Node(place))),
-            Fault::Crash => self.crash(place),
+            Fault::Crash => self.crash(place, (Duration::ZERO, LONG)),
             Fault::CrashInBatch => {
                 let (after, logged) = (self.dice.below(20), self.dice.chance(500));
                 self.world.host(place, |host| {
@@ -184,8 +174,18 @@ impl Nemesis {
                     .host(place, |host| host.fail(point, Failing::Next(times)));
             }
             Fault::FullDisk => self.world.host(place, |host| host.set_full(true)),
-            Fault::OlderDisk => self.lose_disk(place, true),
-            Fault::EmptyDisk => self.lose_disk(place, false),
+            Fault::OlderDisk => self.operator.lose_disk(place, Loss::Older, &mut self.dice),
+            Fault::EmptyDisk => self.operator.lose_disk(place, Loss::Empty, &mut self.dice),
+            Fault::Removal => self
+                .operator
+                .lose_disk(place, Loss::Removed, &mut self.dice),
+            Fault::Replacement => self
+                .operator
+                .lose_disk(place, Loss::Replaced, &mut self.dice),
+            Fault::Join => self.operator.join(&mut self.dice),
+            Fault::Leave => self.operator.leave(place).await,
+            Fault::NewPlace => self.operator.give_place(place, &mut self.dice).await,
+            Fault::LongAbsence => self.crash(place, LONG_ABSENCE),
             Fault::ClockJump => {
                 let by =
                     self.dice.within(0, 2 * CLOCK_JUMP_MAX_MS) as i64 - CLOCK_JUMP_MAX_MS as i64;
@@ -265,122 +265,12 @@ impl Nemesis {
         });
     }
 
-    fn crash(&mut self, place: usize) {
+    fn crash(&mut self, place: usize, (least, most): (Duration, Duration)) {
         let unsynced = self.world.host(place, |host| host.unsynced()) as u64;
         let kept = self.dice.within(0, unsynced) as usize;
         self.world.crash(place, kept);
-        let back = self.world.now() + self.dice.duration(Duration::ZERO, LONG);
+        let back = self.world.now() + self.dice.duration(least, most);
         self.down_until.insert(place, back);
-    }
-
-    /// One at a time: the next disk goes only when what this one had is on enough disks again.
-    fn lose_disk(&mut self, place: usize, older: bool) {
-        if self.replacing.is_some() || (self.lost_a_disk && !self.everybody_is_well()) {
-            return;
-        }
-        if older && !self.world.host(place, |host| host.has_backup()) {
-            self.world
-                .note(Place::Node(place), format_args!("its disk is copied"));
-            self.world.host(place, Host::back_up);
-            return;
-        }
-        let now = self.world.now();
-        self.world.history(|history| history.unsettle(now));
-        self.lost_a_disk = true;
-        self.world.count("disks lost", 1);
-        self.world.crash(place, 0);
-        let Some(gone) = self.world.host(place, |host| host.id()) else {
-            return;
-        };
-        let mut replacement = Replacement {
-            place,
-            gone,
-            older_until: None,
-        };
-        if older {
-            self.world.note(
-                Place::Node(place),
-                format_args!("goes back to an older disk"),
-            );
-            self.world.host(place, Host::restore_backup);
-            // Turned away sooner or later, or at once.
-            if self.world.start(place).is_ok() {
-                let until = now + self.dice.duration(SHORT, LONG);
-                replacement.older_until = Some(until);
-            }
-        }
-        if replacement.older_until.is_none() {
-            self.throw_disk_away(place);
-        }
-        self.replacing = Some(replacement);
-    }
-
-    /// The next node at the place is a new one, and is started by and by, as whatever is down.
-    fn throw_disk_away(&self, place: usize) {
-        self.world.crash(place, 0);
-        self.world
-            .note(Place::Node(place), format_args!("its disk is lost"));
-        let seeds = self.addresses_but(place);
-        self.world.host(place, |host| host.replace_disk(seeds));
-    }
-
-    fn addresses_but(&self, place: usize) -> Vec<String> {
-        (0..self.world.places())
-            .filter(|other| *other != place)
-            .map(|other| self.world.host(other, |host| host.address(other)))
-            .collect()
-    }
-
-    /// No node is down or about to be, no change is open, and nothing is held for anybody: every acknowledged write is
-    /// on enough disks.
-    fn everybody_is_well(&self) -> bool {
-        self.world.at_rest().is_ok()
-    }
-
-    /// One step of a replacement: the operator removes the dead node.
-    async fn replace(&mut self) {
-        let Some(replacement) = &mut self.replacing else {
-            return;
-        };
-        let Replacement { place, gone, .. } = *replacement;
-        if let Some(until) = replacement.older_until {
-            if self.world.now() < until {
-                return;
-            }
-            replacement.older_until = None;
-            self.throw_disk_away(place);
-        }
-        let others: Vec<usize> = self
-            .world
-            .running()
-            .into_iter()
-            .filter(|other| *other != place)
-            .collect();
-        let knows = |place: &usize| {
-            let parts = self.world.host(*place, |host| host.parts().cloned());
-            parts.is_some_and(|parts| parts.view().has_member(gone))
-        };
-        let asked = self.dice.pick(&others).copied();
-        if !others.iter().any(knows) {
-            if self.everybody_is_well() {
-                let now = self.world.now();
-                self.world
-                    .note(Place::Node(place), format_args!("{gone} is replaced"));
-                self.world.count("nodes replaced", 1);
-                self.world.history(|history| history.settle(now));
-                self.replacing = None;
-            }
-        } else if let Some(asked) = asked
-            && let Some(parts) = self.world.host(asked, |host| host.parts().cloned())
-        {
-            let node = gone.to_string();
-            // Refused until the node counts as dead there, and asked again until it is gone.
-            let answer = parts.service().remove(RemoveRequest { node }).await;
-            self.world.note(
-                Place::Node(asked),
-                format_args!("asked to remove {gone}: {answer:?}"),
-            );
-        }
     }
 }
 
@@ -389,6 +279,7 @@ const EVERYBODY: Place = Place::Everybody;
 const SHORTEST_CALM: Duration = Duration::from_millis(50);
 const SHORT: Duration = Duration::from_millis(100);
 const LONG: Duration = Duration::from_secs(3);
+const LONG_ABSENCE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(90));
 /// How often the operator looks after the nodes.
 const TENDING: Duration = Duration::from_millis(250);
 const CLOCK_JUMP_MAX_MS: u64 = 600_000;

@@ -44,11 +44,23 @@ pub enum Fault {
     EmptyDisk,
     /// A node's wall clock jumps, either way.
     ClockJump,
+    /// A further node comes to a place that is free.
+    Join,
+    /// A member hands its data over and goes for good.
+    Leave,
+    /// A node loses its disk and is removed; nobody comes instead.
+    Removal,
+    /// A node loses its disk, and another one takes its place in the same change that removes it.
+    Replacement,
+    /// A member gets another weight and zone.
+    NewPlace,
+    /// A node is down for a minute or so.
+    LongAbsence,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 23] = [
         Self::Loss,
         Self::Delay,
         Self::Duplication,
@@ -66,6 +78,22 @@ impl Fault {
         Self::OlderDisk,
         Self::EmptyDisk,
         Self::ClockJump,
+        Self::Join,
+        Self::Leave,
+        Self::Removal,
+        Self::Replacement,
+        Self::NewPlace,
+        Self::LongAbsence,
+    ];
+
+    /// Those that change who is a member and how much of the data it has, or keep others from doing so.
+    pub const MEMBERSHIP: [Self; 6] = [
+        Self::Join,
+        Self::Leave,
+        Self::Removal,
+        Self::Replacement,
+        Self::NewPlace,
+        Self::LongAbsence,
     ];
 
     /// Its name on the command line.
@@ -88,12 +116,21 @@ impl Fault {
             Self::OlderDisk => "older-disk",
             Self::EmptyDisk => "empty-disk",
             Self::ClockJump => "clock-jump",
+            Self::Join => "join",
+            Self::Leave => "leave",
+            Self::Removal => "removal",
+            Self::Replacement => "replacement",
+            Self::NewPlace => "new-place",
+            Self::LongAbsence => "long-absence",
         }
     }
 
     /// Whether it costs a disk: then every write must be on two disks at least.
     pub fn loses_a_disk(self) -> bool {
-        matches!(self, Self::OlderDisk | Self::EmptyDisk)
+        matches!(
+            self,
+            Self::OlderDisk | Self::EmptyDisk | Self::Removal | Self::Replacement
+        )
     }
 }
 
@@ -133,8 +170,10 @@ pub enum Durability {
 pub struct Plan {
     /// The seed.
     pub seed: u64,
-    /// Nodes of the cluster.
+    /// Nodes of the cluster, at first.
     pub nodes: usize,
+    /// Places where further nodes may come.
+    pub spare: usize,
     /// N.
     pub replicas: usize,
     /// Q.
@@ -183,7 +222,7 @@ impl Plan {
         let grace = forgetting
             .chance(400)
             .then(|| Duration::from_secs(forgetting.within(15, 25)));
-        let faults = Fault::ALL
+        let faults: BTreeMap<Fault, u64> = Fault::ALL
             .into_iter()
             .filter(|fault| spare || !fault.loses_a_disk())
             .filter(|fault| grace.is_none() || *fault != Fault::ClockJump)
@@ -195,9 +234,10 @@ impl Plan {
                 (dice.chance(rare) && !calm).then_some((fault, weight))
             })
             .collect();
-        Self {
+        let plan = Self {
             seed,
             nodes,
+            spare: 0,
             replicas: 3,
             partitions: 1 << dice.within(2, 5),
             durability,
@@ -210,7 +250,17 @@ impl Plan {
             calm_max: Duration::from_millis(dice.within(300, 4_000)),
             grace,
             faults,
-        }
+        };
+        plan.without(&[])
+    }
+
+    /// The same without some faults, and without free places if nobody is to come.
+    #[must_use]
+    pub fn without(mut self, faults: &[Fault]) -> Self {
+        self.faults.retain(|fault, _| !faults.contains(fault));
+        let comes = self.faults.contains_key(&Fault::Join);
+        self.spare = if comes { SPARE_PLACES } else { 0 };
+        self
     }
 
     /// One of the faults, by their weights; `None` where there are none.
@@ -223,6 +273,11 @@ impl Plan {
             }
         }
         None
+    }
+
+    /// Places where nodes may run.
+    pub fn places(&self) -> usize {
+        self.nodes + self.spare
     }
 
     /// Whether a disk may be lost.
@@ -279,3 +334,5 @@ impl fmt::Display for Plan {
         )
     }
 }
+
+const SPARE_PLACES: usize = 2;

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use crate::history::{History, Key, WriteId};
 use crate::invariants::acknowledged_copies_stay_durable::{Disks, at_acknowledgement, ever_after};
+use crate::invariants::stages_stay_in_step::{self, Step};
 use crate::invariants::{Farewells, Ledger, Violation};
 use crate::network::Place;
 use crate::plan::Plan;
@@ -66,7 +67,7 @@ impl Record {
 
     /// How many places there are.
     pub fn places(&self) -> usize {
-        self.plan.nodes
+        self.plan.places()
     }
 
     /// Notes an event.
@@ -96,6 +97,11 @@ impl Record {
     /// Checks that nobody rises again in a node's view.
     pub fn see_view(&self, observer: NodeId, seen: &Snapshot) {
         self.keep(self.farewells.lock().see(observer, seen));
+    }
+
+    /// Checks that nobody is ahead in a membership change.
+    pub fn see_steps(&self, steps: &BTreeMap<NodeId, Step>) {
+        self.keep(stages_stay_in_step::check(steps));
     }
 
     /// Says how the disks are looked at; the first one counts.

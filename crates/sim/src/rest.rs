@@ -20,7 +20,7 @@ impl World {
     /// # Errors
     /// As those of [`at_rest`].
     pub fn at_rest(&self) -> Result<(), Vec<String>> {
-        self.with_nodes(|nodes| at_rest(self.places(), nodes))
+        self.with_nodes(|nodes| at_rest(&self.occupied(), nodes))
     }
 
     /// As [`end_state`], of the nodes of this world.
@@ -41,17 +41,18 @@ impl World {
     }
 }
 
-/// Whether a node runs at each of `places` places, and all agree on the ring, have nothing under way, hold nothing for
-/// others, and have equal copies.
+/// Whether a node runs at each of these places, and all agree on the ring, have nothing under way, hold nothing for
+/// others, want no change, and have equal copies.
 ///
 /// # Errors
 /// What is not at rest, one line each.
 pub fn at_rest<T: Transport>(
-    places: usize,
+    places: &[usize],
     nodes: &[(usize, &Parts<T>)],
 ) -> Result<(), Vec<String>> {
-    let mut restless: Vec<String> = (0..places)
-        .filter(|place| nodes.iter().all(|(up, _)| up != place))
+    let mut restless: Vec<String> = places
+        .iter()
+        .filter(|place| nodes.iter().all(|(up, _)| up != *place))
         .map(|place| format!("n{place} is down"))
         .collect();
     let Some((_, first)) = nodes.first() else {
@@ -67,6 +68,10 @@ pub fn at_rest<T: Transport>(
         if view.fence != agreed.fence || view.next.is_some() {
             restless.push(format!("n{place} sees another ring, or an open change"));
         }
+        let pending = parts.gossip().with(|gossip| gossip.pending());
+        if let Some(pending) = pending.first() {
+            restless.push(format!("n{place} sees {pending:?}"));
+        }
         if !view.current.contains(parts.id()) {
             restless.push(format!("n{place} is no member"));
         }
@@ -78,7 +83,7 @@ pub fn at_rest<T: Transport>(
             restless.push(format!("n{place} holds {hints} hints"));
         }
         let live = view.live.len();
-        if live != places {
+        if live != places.len() {
             restless.push(format!("n{place} sees {live} live nodes"));
         }
     }

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dynamokv::ring::NodeId;
 use dynamokv::{Parts, Transport};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::end::{End, HighWater};
 use crate::history::Key;
+use crate::invariants::stages_stay_in_step::Step;
 use crate::invariants::{self, Violation};
 use crate::kv::Kv;
 use crate::nemesis::Nemesis;
@@ -109,7 +111,7 @@ pub(crate) fn conclude(record: &Record, end: &End) -> Report {
 
 /// The first node founds the cluster, the others join it.
 async fn form(world: &Arc<World>) -> Result<(), Vec<String>> {
-    for place in 0..world.places() {
+    for place in world.occupied() {
         world.start(place).map_err(|reason| vec![reason])?;
     }
     await_rest(world, FORMING_MAX).await.map(|_| ())
@@ -127,11 +129,13 @@ async fn work(world: &Arc<World>, nemesis: &mut Nemesis) {
         loop {
             for _ in 0..GAUGINGS {
                 sleep(GAUGING).await;
-                for place in world.running() {
-                    if let Some(parts) = world.host(place, |host| host.parts().cloned()) {
-                        measure(world, &parts);
-                    }
-                }
+                let running = world.running().into_iter();
+                let running: Vec<_> = running
+                    .filter_map(|place| world.host(place, |host| host.parts().cloned()))
+                    .collect();
+                running.iter().for_each(|parts| measure(world, parts));
+                let steps = running.iter().filter_map(|parts| step(parts));
+                world.see_steps(&steps.collect());
             }
             world.look_at_disks();
         }
@@ -156,7 +160,7 @@ async fn settle(world: &Arc<World>, nemesis: &mut Nemesis) -> End {
     let left = (began + SETTLING_MAX).saturating_sub(world.now());
     let rested = await_rest(world, left.max(GAUGING)).await;
     let settled_after = world.now() - began;
-    let failed_probes = probe(world, client(world, READER)).await;
+    let failed_probes = probe(world, client(world, READER), &world.occupied()).await;
     let tasks_left = tasks_left(world).await;
     let mut end = world.end_state();
     match rested {
@@ -185,11 +189,14 @@ async fn await_rest(world: &Arc<World>, patience: Duration) -> Result<(), Vec<St
 }
 
 /// Reads every key through some node, strictly and from all replicas; says which could not be read.
-pub(crate) async fn probe(record: &Record, mut reader: Client<impl Kv>) -> Vec<String> {
+pub(crate) async fn probe(
+    record: &Record,
+    mut reader: Client<impl Kv>,
+    places: &[usize],
+) -> Vec<String> {
     let keys: Vec<Key> = record.history(|history| history.keys().collect());
     let mut failed = Vec::new();
-    for (nth, key) in keys.into_iter().enumerate() {
-        let place = nth % record.places();
+    for (key, place) in keys.into_iter().zip(places.iter().copied().cycle()) {
         if !reader.probe(key, place, record.plan().replicas).await {
             failed.push(format!("{key} could not be read through n{place}"));
         }
@@ -213,6 +220,18 @@ async fn tasks_left(world: &World) -> usize {
         sleep(BETWEEN_LOOKS).await;
     }
     least
+}
+
+/// How far a node has come with the open change.
+fn step<T: Transport>(parts: &Parts<T>) -> Option<(NodeId, Step)> {
+    parts.gossip().with(|gossip| {
+        let step = Step {
+            facts: gossip.facts()?.clone(),
+            mark: gossip.local().stage_mark(),
+            excused: gossip.change_view().excused,
+        };
+        Some((gossip.id(), step))
+    })
 }
 
 /// Looks at what must be bounded on a node.

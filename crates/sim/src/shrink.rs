@@ -42,9 +42,7 @@ impl<R: Fn(Plan) -> Report> Search<R> {
         }
         let faults: Vec<Fault> = self.best.plan.faults.keys().copied().collect();
         for fault in faults {
-            smaller |= self.attempt(|plan| {
-                plan.faults.remove(&fault);
-            });
+            smaller |= self.attempt(|plan| *plan = plan.clone().without(&[fault]));
         }
         smaller |= self.attempt(|plan| plan.clients = plan.clients.div_ceil(2));
         smaller |= self.attempt(|plan| plan.keys = plan.keys.div_ceil(2));

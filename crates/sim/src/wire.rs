@@ -30,7 +30,7 @@ use self::nemesis::{FAULTS, Nemesis};
 use crate::end::End;
 use crate::network::Place;
 use crate::panics;
-use crate::plan::Plan;
+use crate::plan::{Fault, Plan};
 use crate::record::Record;
 use crate::rest::{at_rest, end_state};
 use crate::run::{self, READER, Report, SETTLING_MAX};
@@ -40,9 +40,13 @@ use crate::workload::Client;
 ///
 /// # Panics
 /// Where the simulation itself does.
-pub fn run(mut plan: Plan, keep_trace: bool) -> Report {
+pub fn run(plan: Plan, keep_trace: bool) -> Report {
     panics::watch();
-    plan.faults.retain(|fault, _| FAULTS.contains(fault));
+    let left_out: Vec<Fault> = Fault::ALL
+        .into_iter()
+        .filter(|fault| !FAULTS.contains(fault))
+        .collect();
+    let plan = plan.without(&left_out);
     let mut stage = Stage::new(plan, keep_trace);
     let end = stage.play();
     run::conclude(&stage.record, &end)
@@ -156,7 +160,8 @@ impl Stage {
         self.sim.client("reader", async move {
             let kv = Grpc::new(record.places())?;
             let reader = Client::new(&record, READER, kv);
-            *told.lock() = run::probe(&record, reader).await;
+            let places: Vec<usize> = (0..record.places()).collect();
+            *told.lock() = run::probe(&record, reader, &places).await;
             Ok(())
         });
         while !self.step()? {}
@@ -169,9 +174,10 @@ impl Stage {
         mut tend: impl FnMut(&mut Sim<'static>),
     ) -> Result<(), Broken> {
         let deadline = self.record.now() + patience;
+        let places: Vec<usize> = (0..self.record.places()).collect();
         loop {
             self.pass(GAUGING, &mut tend)?;
-            let rest = self.with_nodes(|nodes| at_rest(self.record.places(), nodes));
+            let rest = self.with_nodes(|nodes| at_rest(&places, nodes));
             match rest {
                 Ok(()) => {
                     self.record.note(Place::Everybody, format_args!("at rest"));

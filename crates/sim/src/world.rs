@@ -40,7 +40,7 @@ impl World {
         let began = Instant::now();
         let world = Arc::new(Self {
             network: Mutex::new(Network::new(seed)),
-            hosts: (0..plan.nodes)
+            hosts: (0..plan.places())
                 .map(|place| Mutex::new(Host::new(&plan, place)))
                 .collect(),
             seeds: Mutex::new(Dice::new(seed, "nodes")),
@@ -87,6 +87,12 @@ impl World {
     pub fn running(&self) -> Vec<usize> {
         let runs = |place: &usize| self.host(*place, |host| host.parts().is_some());
         (0..self.places()).filter(runs).collect()
+    }
+
+    /// The places where a node is expected to run.
+    pub fn occupied(&self) -> Vec<usize> {
+        let occupied = |place: &usize| self.host(*place, |host| !host.is_vacant());
+        (0..self.places()).filter(occupied).collect()
     }
 
     /// Starts the node at a place.

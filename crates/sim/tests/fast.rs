@@ -39,6 +39,7 @@ fn every_fault_happens_and_work_is_done_under_it() {
     for fault in Fault::ALL {
         let mut plan = Plan::new(1, OPERATIONS);
         plan.faults = [(fault, 1)].into();
+        plan = plan.without(&[]);
         plan.calm_max = std::time::Duration::from_secs(2);
         let report = elsewhere(plan, false);
         assert_eq!(report.violation, None, "{}", report.plan);
@@ -57,7 +58,9 @@ fn what_was_wrong_once_is_right() {
         ("removed_node_counted_as_live", 3),
     ];
     for (name, seed) in regressions {
-        let report = elsewhere(Plan::new(seed, 500), false);
+        // As they were found: nobody came or left then.
+        let plan = Plan::new(seed, 500).without(&Fault::MEMBERSHIP);
+        let report = elsewhere(plan, false);
         assert_eq!(report.violation, None, "{name}: {}", report.plan);
     }
 }

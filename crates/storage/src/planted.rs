@@ -41,6 +41,10 @@ pub enum Bug {
     ExchangeOverwrites,
     /// Tombstones go at first sight, from whichever owners can be reached.
     TombstoneCollectedEarly,
+    /// A node that gains a partition leaves out the last key of each page.
+    MoveSkipsKey,
+    /// A node that gains a partition takes it for complete when its first page was asked for.
+    TransferConfirmedEarly,
 }
 
 thread_local! {
@@ -49,7 +53,7 @@ thread_local! {
 
 impl Bug {
     /// Every bug, in the order of the declaration.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::HintLostBeforeAck,
         Self::NodeCountedTwice,
         Self::ContextIgnored,
@@ -59,6 +63,8 @@ impl Bug {
         Self::FallbackNotDurable,
         Self::ExchangeOverwrites,
         Self::TombstoneCollectedEarly,
+        Self::MoveSkipsKey,
+        Self::TransferConfirmedEarly,
     ];
 
     const fn name(self) -> &'static str {
@@ -72,6 +78,8 @@ impl Bug {
             Self::FallbackNotDurable => "fallback-not-durable",
             Self::ExchangeOverwrites => "exchange-overwrites",
             Self::TombstoneCollectedEarly => "tombstone-collected-early",
+            Self::MoveSkipsKey => "move-skips-key",
+            Self::TransferConfirmedEarly => "transfer-confirmed-early",
         }
     }
 }

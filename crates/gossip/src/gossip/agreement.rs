@@ -1,6 +1,6 @@
 //! What the cluster agrees on: facts, changes, and how they travel.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dynamokv_ring::NodeId;
 
@@ -8,7 +8,7 @@ use super::Gossip;
 use crate::wire::{read_facts, write_facts};
 use crate::{
     Candidate, Change, ChangeId, ChangeView, ClusterFacts, Error, Event, FactsDigest, FactsPart,
-    FactsState, KEY_CHANGE, Result, StageMark, propose,
+    FactsState, KEY_CHANGE, NodeState, Pending, Result, StageMark, Target, Wishes,
 };
 
 /// Facts of which only the beginning has arrived.
@@ -39,23 +39,68 @@ impl Gossip {
         self.facts.as_ref()?.open.as_ref()
     }
 
-    /// The change that this node should propose now, if any: see [`propose`]. Make it durable, then
+    /// The change that this node should propose now, if any: see [`Wishes`]. Make it durable, then
     /// [open](Self::open) it.
     pub fn proposal(&self) -> Option<Change> {
-        let candidates: Vec<Candidate> = self
-            .members()
-            .map(|state| Candidate {
-                member: state.member(),
-                status: state.profile.status,
-                live: self.is_live(state.id),
-            })
-            .collect();
-        propose(
-            self.facts.as_ref()?,
-            self.local.id,
-            &candidates,
-            &self.removals(),
-        )
+        self.with_wishes(|wishes| wishes.change(self.local.id))?
+    }
+
+    /// What is wanted of the next change, and what it waits for; nothing before this node was let in.
+    pub fn pending(&self) -> Vec<Pending> {
+        self.with_wishes(|wishes| wishes.pending())
+            .unwrap_or_default()
+    }
+
+    /// Asks for the removal of those in whose place others want to come, if it is this node's turn to propose: see
+    /// [`Wishes::replaced`]. Gives whom it asked to remove; propose after that is durable.
+    pub fn request_replacements(&mut self) -> Vec<NodeId> {
+        let dead = self.with_wishes(|wishes| wishes.replaced(self.local.id));
+        let mut dead = dead.unwrap_or_default();
+        dead.retain(|id| self.request_removal(*id).is_ok());
+        dead
+    }
+
+    /// What the change after the open one will lead to, if nothing happens before: all that is wanted and can be granted. None
+    /// if that is nothing, and before this node was let in.
+    pub fn coming(&self) -> Option<Target> {
+        let mut facts = self.facts.clone()?;
+        if let Some(open) = facts.open_id() {
+            facts.finish(open).ok()?;
+        }
+        let candidates = self.candidates();
+        let left = self.left().collect();
+        let change = |remove: &BTreeSet<NodeId>| {
+            let wishes = Wishes {
+                facts: &facts,
+                candidates: &candidates,
+                remove,
+                left: &left,
+            };
+            let proposer = wishes.proposer()?;
+            Some((wishes.replaced(proposer), wishes.change(proposer)))
+        };
+        let mut remove = self.removals();
+        remove.extend(change(&remove)?.0);
+        Some(change(&remove)?.1?.target)
+    }
+
+    fn candidates(&self) -> Vec<Candidate> {
+        let candidate = |state: &NodeState| Candidate {
+            member: state.member(),
+            status: state.profile.status,
+            live: self.is_live(state.id),
+            replaces: state.replaces(),
+        };
+        self.members().map(candidate).collect()
+    }
+
+    fn with_wishes<R>(&self, look: impl FnOnce(Wishes<'_>) -> R) -> Option<R> {
+        Some(look(Wishes {
+            facts: self.facts.as_ref()?,
+            candidates: &self.candidates(),
+            remove: &self.removals(),
+            left: &self.left().collect(),
+        }))
     }
 
     /// Opens a change that this node proposes.

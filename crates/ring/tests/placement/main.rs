@@ -3,6 +3,7 @@
 
 mod common;
 mod diffs;
+mod forecasts;
 mod golden;
 mod identifiers;
 mod lists;

@@ -62,6 +62,27 @@ impl<S: AdminService> pb::admin_server::Admin for Handler<S> {
     async fn remove(&self, request: Request<pb::RemoveRequest>) -> Answer<pb::RemoveResponse> {
         answer(self.service.remove(request.into_inner()).await)
     }
+
+    async fn set_place(
+        &self,
+        request: Request<pb::SetPlaceRequest>,
+    ) -> Answer<pb::SetPlaceResponse> {
+        answer(self.service.set_place(request.into_inner()).await)
+    }
+
+    async fn preview_change(
+        &self,
+        request: Request<pb::PreviewChangeRequest>,
+    ) -> Answer<pb::PreviewChangeResponse> {
+        answer(self.service.preview_change(request.into_inner()).await)
+    }
+
+    async fn transfers(
+        &self,
+        request: Request<pb::TransfersRequest>,
+    ) -> Answer<pb::TransfersResponse> {
+        answer(self.service.transfers(request.into_inner()).await)
+    }
 }
 
 type Answer<T> = Result<Response<T>, Status>;

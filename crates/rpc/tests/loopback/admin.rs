@@ -63,6 +63,16 @@ async fn each_call_reaches_its_method() {
         "here"
     );
     client.leave(pb::LeaveRequest {}).await.unwrap();
+    let place = pb::SetPlaceRequest::default();
+    client.set_place(place).await.unwrap();
+    let change = pb::PreviewChangeRequest {
+        leaving: vec!["x".to_owned()],
+        ..Default::default()
+    };
+    let preview = client.preview_change(change).await.unwrap().into_inner();
+    assert_eq!(preview.warnings, ["x"]);
+    let transfers = client.transfers(pb::TransfersRequest {}).await.unwrap();
+    assert_eq!(transfers.into_inner().streams.len(), 1);
     let name = "monday".to_owned();
     let snapshot = client.snapshot(pb::SnapshotRequest { name }).await.unwrap();
     assert_eq!(snapshot.into_inner().path, "monday");

@@ -335,6 +335,30 @@ impl AdminService for FakeAdmin {
             request.node
         )))
     }
+
+    async fn set_place(&self, _: pb::SetPlaceRequest) -> Result<pb::SetPlaceResponse, AdminError> {
+        self.answer(pb::SetPlaceResponse {})
+    }
+
+    async fn preview_change(
+        &self,
+        request: pb::PreviewChangeRequest,
+    ) -> Result<pb::PreviewChangeResponse, AdminError> {
+        self.answer(pb::PreviewChangeResponse {
+            warnings: request.leaving,
+            ..Default::default()
+        })
+    }
+
+    async fn transfers(
+        &self,
+        _: pb::TransfersRequest,
+    ) -> Result<pb::TransfersResponse, AdminError> {
+        self.answer(pb::TransfersResponse {
+            streams: vec![pb::TransferStream::default()],
+            ..Default::default()
+        })
+    }
 }
 
 pub(crate) fn fence() -> Fence {

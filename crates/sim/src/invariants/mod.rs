@@ -12,6 +12,7 @@
 //! | `replicas_converge` | the owners of a key end with equal copies, and nobody else has one |
 //! | `nothing_is_left` | no hint, operation or task outlives the work |
 //! | `settles_in_time` | without faults the cluster comes to rest and answers |
+//! | `stages_stay_in_step` | nobody goes ahead of the others through a membership change |
 //! | `views_agree` | all know the same members; who left stays away, and nobody else is taken for left |
 //! | `bounded` | queues and memory stay within their limits |
 
@@ -25,6 +26,7 @@ mod nothing_is_left;
 mod replicas_converge;
 mod settles_in_time;
 mod siblings_are_concurrent;
+pub mod stages_stay_in_step;
 mod story;
 mod strict_reads_see_acknowledged_writes;
 mod view;

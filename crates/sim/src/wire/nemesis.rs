@@ -15,8 +15,8 @@ use crate::network::Place;
 use crate::plan::Fault;
 use crate::record::Record;
 
-/// What can go wrong here. Segments of a connection arrive once and in order whatever happens to them; disks are lost on
-/// the fast path alone; and so are clean stops, because a server of tonic's that stops says so to its connections in a random
+/// What can go wrong here. Segments of a connection arrive once and in order whatever happens to them; disks are lost and
+/// members changed on the fast path alone; and so are clean stops, because a server of tonic's that stops says so to its connections in a random
 /// order.
 pub(super) const FAULTS: [Fault; 10] = [
     Fault::Loss,

@@ -282,6 +282,11 @@ impl ObjectStore {
         meta::stage(batch, Owner::User, name, value.as_ref());
     }
 
+    /// Adds to `batch` the end of such an entry.
+    pub fn stage_meta_removal(batch: &mut Batch, name: &str) {
+        meta::stage_removal(batch, Owner::User, name);
+    }
+
     /// Writes a batch of the user's own families (hint markers, say) that concerns no single key.
     ///
     /// # Errors
