@@ -5,7 +5,7 @@ mod run;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynamokv_ring::NodeId;
+use dynamokv_ring::{NodeId, Token};
 use dynamokv_storage::Value;
 use dynamokv_vclock::HybridClock;
 use parking_lot::Mutex;
@@ -285,7 +285,7 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
             let (verdict, refused_by) = response.await.map_err(|_| unknown(Vec::new()))?;
             if verdict.applied {
                 // The write stands, whatever a look at all values says.
-                let state = if request.return_values {
+                let state = if request.return_values && self.may_show(token) {
                     self.shared.replica.store().get(key).ok().flatten()
                 } else {
                     None
@@ -317,6 +317,14 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
                 seq = self.shared.replica.hold(key, &delta, role)?;
             }
         }
+    }
+
+    /// Whether this node's own copy would count in a read: that of a fallback, or of an heir to whom not all has come yet, may lack
+    /// what was acknowledged.
+    fn may_show(&self, token: Token) -> bool {
+        let view = self.shared.membership.view();
+        let owners = view.read_ring().owners(token);
+        owners.contains(&view.me) && !view.may_have_forgotten(token)
     }
 
     /// Gossips with the peer that knows better; whether the view has changed in time.

@@ -118,7 +118,8 @@ pub struct PutReply {
     /// The client's context and the new dot, nothing else; with `return_values` the context of
     /// all values.
     pub context: CausalContext,
-    /// All values after the write, when asked for; `None` if they could not be read. The write stands.
+    /// All values after the write, when asked for; `None` if they could not be read, or if the coordinator's own copy would not count
+    /// in a read. The write stands.
     pub state: Option<State>,
     /// Who had answered when the write was acknowledged.
     pub answers: Vec<Answer>,

@@ -193,7 +193,7 @@ fn draw(bars: &[Bar], events: &[(Duration, &str)]) -> String {
         );
     }
     let axis = LANES_TOP + 5.0 * LANE + 14.0;
-    for second in (0..=(end - begin).as_secs()).step_by(2) {
+    for second in 0..=(end - begin).as_secs() {
         let at = LEFT + second as f64 * PIXELS_PER_SECOND;
         let _ = writeln!(
             svg,
@@ -236,4 +236,4 @@ const LOOK: Duration = Duration::from_millis(10);
 const LEFT: f64 = 40.0;
 const LANES_TOP: f64 = 60.0;
 const LANE: f64 = 34.0;
-const PIXELS_PER_SECOND: f64 = 45.0;
+const PIXELS_PER_SECOND: f64 = 120.0;

@@ -34,6 +34,8 @@ pub struct Host {
     backup: Option<FaultEngine>,
     /// What the node said when it had to stop by itself.
     ended: Option<String>,
+    /// Whether the disk is an older copy of itself.
+    older: bool,
     /// Whether it is being stopped cleanly.
     stopping: bool,
     /// Whether nobody is expected here.
@@ -77,6 +79,7 @@ impl Host {
             clock_skew_ms: Arc::default(),
             backup: None,
             ended: None,
+            older: false,
             stopping: false,
             vacant: place >= plan.nodes,
             leaving: false,
@@ -101,6 +104,11 @@ impl Host {
             matches!(status, Status::Leaving | Status::Left)
         };
         !self.vacant && self.parts().map_or(self.leaving, says)
+    }
+
+    /// Whether the node that is here runs on an older copy of its disk, and knows less than it has said.
+    pub fn is_on_older_disk(&self) -> bool {
+        self.older
     }
 
     /// The node was asked to leave; whether it will is for it to say.
@@ -304,6 +312,7 @@ impl Host {
         self.backup = None;
         self.vacant = false;
         self.leaving = false;
+        self.older = false;
         self.id = None;
         self.life += 1;
         self.config.replace = replace.map(|dead| dead.to_string());
@@ -315,6 +324,7 @@ impl Host {
     pub fn restore_backup(&mut self) {
         if let Some(backup) = self.backup.take() {
             self.disk = backup;
+            self.older = true;
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The record of a run: what was decided, what happened, what clients were told, and what was counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use crate::history::{History, Key, WriteId};
 use crate::invariants::acknowledged_copies_stay_durable::{Disks, at_acknowledgement, ever_after};
+use crate::invariants::owners_have_acknowledged_writes::{self, NodeDisks};
 use crate::invariants::stages_stay_in_step::{self, Step};
 use crate::invariants::{Farewells, Ledger, Violation};
 use crate::network::Place;
@@ -123,6 +124,14 @@ impl Record {
         let Some(look) = self.disks.get() else { return };
         let (disks, now) = (look(&keys), self.now());
         self.keep(self.history(|history| ever_after(history, now, &disks)));
+    }
+
+    /// Checks that W owners of each ring that is read have every acknowledged write.
+    pub fn see_owners(&self, disks: &NodeDisks, owners: impl Fn(Key) -> Vec<BTreeSet<NodeId>>) {
+        let now = self.now();
+        let held = self
+            .history(|history| owners_have_acknowledged_writes::check(history, now, disks, owners));
+        self.keep(held);
     }
 
     fn keep(&self, promise: Result<(), Violation>) {

@@ -129,13 +129,16 @@ async fn work(world: &Arc<World>, nemesis: &mut Nemesis) {
         loop {
             for _ in 0..GAUGINGS {
                 sleep(GAUGING).await;
-                let running = world.running().into_iter();
-                let running: Vec<_> = running
-                    .filter_map(|place| world.host(place, |host| host.parts().cloned()))
-                    .collect();
-                running.iter().for_each(|parts| measure(world, parts));
-                let steps = running.iter().filter_map(|parts| step(parts));
+                let running: Vec<_> = world.running();
+                let parts = |place: &usize| world.host(*place, |host| host.parts().cloned());
+                for parts in running.iter().filter_map(parts) {
+                    measure(world, &parts);
+                }
+                let sane = |place: &&usize| !world.host(**place, |host| host.is_on_older_disk());
+                let sane = running.iter().filter(sane).filter_map(parts);
+                let steps = sane.filter_map(|parts| step(&parts));
                 world.see_steps(&steps.collect());
+                world.look_at_owners();
             }
             world.look_at_disks();
         }

@@ -1,9 +1,12 @@
 //! The simulated world: places, network, disks, and the record of what happens in them.
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dynamokv::coordinator::View;
+use dynamokv::ring::Placement;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -12,6 +15,7 @@ use crate::disk;
 use crate::history::Key;
 use crate::host::{Crash, Host};
 use crate::invariants::acknowledged_copies_stay_durable::Disks;
+use crate::invariants::owners_have_acknowledged_writes::NodeDisks;
 use crate::network::{Fate, Network, Place};
 use crate::plan::Plan;
 use crate::record::Record;
@@ -179,6 +183,35 @@ impl World {
         (0..self.places())
             .map(|place| self.host(place, |host| host.safe_copies(keys, power_may_go)))
             .collect()
+    }
+
+    /// Checks that the owners in each ring that somebody reads from have what was acknowledged.
+    pub fn look_at_owners(&self) {
+        let running = self.running().into_iter();
+        let views: Vec<Arc<View>> = running
+            .filter_map(|place| self.host(place, |host| Some(host.parts()?.view())))
+            .collect();
+        let mut rings: BTreeMap<u64, &dyn Placement> = BTreeMap::new();
+        // Who waits to be let in reads nothing.
+        for view in views.iter().filter(|view| view.has_member(view.me)) {
+            let ring = view.read_ring();
+            rings.insert(ring.fingerprint(), ring);
+        }
+        let keys: Vec<Key> = self.history(|history| history.keys().collect());
+        let power_may_go = self.plan().loses_power();
+        let disk = |place: usize| {
+            let disk = |host: &mut Host| Some((host.id()?, host.safe_copies(&keys, power_may_go)));
+            self.host(place, disk)
+        };
+        let disks: NodeDisks = (0..self.places()).filter_map(disk).collect();
+        self.see_owners(&disks, |key| {
+            let Ok(object) = key.object_key() else {
+                return Vec::new();
+            };
+            let owners =
+                |ring: &&dyn Placement| ring.owners(object.token()).iter().copied().collect();
+            rings.values().map(owners).collect()
+        });
     }
 
     /// Takes all nodes out of the world: they hold on to it.

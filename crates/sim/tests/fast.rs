@@ -63,4 +63,9 @@ fn what_was_wrong_once_is_right() {
         let report = elsewhere(plan, false);
         assert_eq!(report.violation, None, "{name}: {}", report.plan);
     }
+    // A node to which not all had come yet showed the values that it had in the reply of a write.
+    for seed in [28, 249] {
+        let report = elsewhere(Plan::new(seed, 500), false);
+        assert_eq!(report.violation, None, "heir_shows_values: {}", report.plan);
+    }
 }

@@ -15,8 +15,8 @@ const CATCHING: [(Bug, [u64; 3]); 11] = [
     (Bug::FallbackNotDurable, [2, 7, 10]),
     (Bug::ExchangeOverwrites, [1, 2, 3]),
     (Bug::TombstoneCollectedEarly, [1, 2, 3]),
-    (Bug::MoveSkipsKey, [24, 1, 2]),
-    (Bug::TransferConfirmedEarly, [24, 81, 1]),
+    (Bug::MoveSkipsKey, [10, 13, 24]),
+    (Bug::TransferConfirmedEarly, [11, 13, 18]),
 ];
 
 /// The bugs that only bite where members change. The others were found where they do not.

@@ -3,6 +3,7 @@
 //! | file | promise |
 //! |---|---|
 //! | `acknowledged_copies_stay_durable` | what is acknowledged is on W disks, and stays on as many |
+//! | `owners_have_acknowledged_writes` | W owners of each ring that is read have what was acknowledged |
 //! | `no_acknowledged_write_lost` | an acknowledged write is there until a later write replaces it |
 //! | `no_value_from_nowhere` | only what was written to a key is ever seen of it |
 //! | `siblings_are_concurrent` | a value that its successor had seen is not its sibling |
@@ -23,6 +24,7 @@ mod dots_are_issued_once;
 mod no_acknowledged_write_lost;
 mod no_value_from_nowhere;
 mod nothing_is_left;
+pub mod owners_have_acknowledged_writes;
 mod replicas_converge;
 mod settles_in_time;
 mod siblings_are_concurrent;
