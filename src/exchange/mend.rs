@@ -38,6 +38,7 @@ pub(super) async fn group<T: Transport>(
         let (asked, sums) = peer.sums(asked).await?;
         descent.answered(&core.trees, &asked, &sums)?;
     }
+    let unknown = descent.has_unknown();
     let mut left = descent.into_ranges();
     let differing = left.clone();
     let mut mended = false;
@@ -56,11 +57,12 @@ pub(super) async fn group<T: Transport>(
         mended |= !moved.is_nothing();
         left = left.behind(until);
     }
-    if !mended {
+    if !mended && !unknown {
         // No key differs, so a leaf does not say what is on the disk; or what differed has come meanwhile.
-        differing
-            .iter()
-            .for_each(|range| core.trees.suspect(range.first));
+        differing.iter().for_each(|range| core.trees.suspect(range));
+    }
+    if unknown {
+        return Ok(());
     }
     let mut refill = rounds.refill.lock();
     for (partition, _) in partitions {
