@@ -16,10 +16,11 @@ use criterion::measurement::WallTime;
 use criterion::{
     BatchSize, BenchmarkGroup, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
 };
+use dynamokv_antientropy::Forest;
 use dynamokv_ring::TokenRange;
 use dynamokv_storage::{
-    Batch, Durability, Family, MemoryEngine, ObjectKey, ObjectStore, RocksEngine, RocksOptions,
-    State, StoreOptions, Value,
+    Batch, Change, Durability, Family, MemoryEngine, ObjectKey, ObjectStore, Observer, RocksEngine,
+    RocksOptions, State, StateHash, StoreOptions, Value,
 };
 use dynamokv_vclock::{ActorId, CausalContext, Dot, Epoch, HybridTime};
 use parking_lot::Mutex;
@@ -35,7 +36,7 @@ criterion_group! {
         .measurement_time(Duration::from_millis(1_500))
         .sample_size(20)
         .without_plots();
-    targets = get, apply, join, scan, group_sync
+    targets = get, apply, hash_trees, join, scan, group_sync
 }
 criterion_main!(benches);
 
@@ -288,11 +289,90 @@ fn stores() -> [(&'static str, Opened); 2] {
     ]
 }
 
+/// Tells hash trees of each change, as a node does.
+struct Trees(Forest);
+
+impl Observer for Trees {
+    fn changed(&self, change: &Change) {
+        let hash = |state: Option<StateHash>| state.map(|state| state.0);
+        self.0
+            .change(change.token, hash(change.old), hash(change.new));
+    }
+
+    fn cleared(&self, range: TokenRange) {
+        self.0.clear(range);
+    }
+}
+
+/// Puts with and without hash trees, a hundred of each in turn, so that compactions and neighbours meet both alike.
+fn hash_trees(c: &mut Criterion) {
+    const IN_TURN: usize = 100;
+    for (size, count) in SIZES {
+        let keys = keys(count);
+        let body = body(size);
+        let put = |store: &ObjectStore, seen: &mut [CausalContext], at: usize| {
+            let value = Value::new(HybridTime(1), body.clone());
+            let applied = store.put(&keys[at], value, &seen[at], |_| {});
+            seen[at] = applied.unwrap().delta.into_parts().0;
+        };
+        let stores = [false, true].map(|observed| {
+            let opened = if observed {
+                Opened::observed().filled(&keys, size)
+            } else {
+                Opened::rocksdb(Durability::Os).filled(&keys, size)
+            };
+            let seen = keys.iter().map(|key| context(&opened.store, key));
+            let seen: Vec<CausalContext> = seen.collect();
+            Mutex::new((opened, seen, 0))
+        });
+        let mut group = group(c, "hash_trees", size);
+        for (measured, name) in ["put without", "put with"].into_iter().enumerate() {
+            group.bench_function(name, |b| {
+                b.iter_custom(|puts| {
+                    let mut taken = Duration::ZERO;
+                    let mut left = puts as usize;
+                    while left > 0 {
+                        let turn = left.min(IN_TURN);
+                        left -= turn;
+                        for (which, store) in stores.iter().enumerate() {
+                            let (opened, seen, at) = &mut *store.lock();
+                            let begun = Instant::now();
+                            for _ in 0..turn {
+                                *at = (*at + 1) % keys.len();
+                                put(&opened.store, seen, *at);
+                            }
+                            if which == measured {
+                                taken += begun.elapsed();
+                            }
+                        }
+                    }
+                    taken
+                });
+            });
+        }
+    }
+}
+
 impl Opened {
     fn rocksdb(durability: Durability) -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self {
             store: open_store(&folder, durability),
+            folder: Some(folder),
+        }
+    }
+
+    fn observed() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let engine =
+            RocksEngine::open(folder.path(), Family::CLUSTER, &RocksOptions::default()).unwrap();
+        let options = StoreOptions {
+            durability: Durability::Os,
+            ..StoreOptions::new(1, 7)
+        };
+        let trees = Trees(Forest::new(true));
+        Self {
+            store: ObjectStore::open_observed(Arc::new(engine), options, trees).unwrap(),
             folder: Some(folder),
         }
     }

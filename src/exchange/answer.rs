@@ -122,7 +122,7 @@ fn difference<T: Transport>(
     if difference.entries.is_empty() && difference.wanted.is_empty() {
         // No key differs, so a leaf does not say what is on the disk; or what differed has come meanwhile.
         let ranges = listing.ranges().iter();
-        ranges.for_each(|range| core.trees.suspect(range.first));
+        ranges.for_each(|range| core.trees.suspect(range));
     }
     Ok(difference)
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use dynamokv_antientropy::{
-    Answer, Descent, Difference, ITEMS_MAX, Item, Listing, Prefix, Question, Ranges,
+    Answer, Descent, Difference, ITEMS_MAX, Item, Listing, Parent, Prefix, Question, Ranges,
+    Verdict, verdicts,
 };
 use dynamokv_coordinator::Membership;
 use dynamokv_handoff::Entry;
@@ -32,12 +33,15 @@ pub(super) async fn group<T: Transport>(
     rounds: &Rounds,
 ) -> Result<(), crate::Error> {
     let core = peer.core;
+    // Another peer may have brought it since the round began.
+    let partitions = still_differing(peer, partitions).await?;
     let prefixes = partitions.iter().map(|(_, prefix)| *prefix);
     let mut descent = Descent::new(&core.trees, prefixes);
     while let Some(asked) = descent.ask(&core.trees) {
         let (asked, sums) = peer.sums(asked).await?;
         descent.answered(&core.trees, &asked, &sums)?;
     }
+    let unknown = descent.has_unknown();
     let mut left = descent.into_ranges();
     let differing = left.clone();
     let mut mended = false;
@@ -48,30 +52,46 @@ pub(super) async fn group<T: Transport>(
         let Answer::Difference(difference) = peer.ask(&question).await? else {
             return Err(unfit());
         };
+        let rest = left.behind(difference.until.map_or(end, |until| until.min(end)));
         // Who leads nowhere must not keep this node from the others.
-        let until = difference.until.filter(|until| *until < end).unwrap_or(end);
+        if rest == left {
+            return Err(unfit());
+        }
         let moved = settle(peer, difference).await?;
         rounds.pace.lock().correct(PAGE_BYTES as u64, moved.bytes());
         core.ledger.moved(peer.id, moved);
         mended |= !moved.is_nothing();
-        left = left.behind(until);
+        left = rest;
     }
-    if !mended {
+    if !mended && !unknown {
         // No key differs, so a leaf does not say what is on the disk; or what differed has come meanwhile.
-        differing
-            .iter()
-            .for_each(|range| core.trees.suspect(range.first));
+        differing.iter().for_each(|range| core.trees.suspect(range));
+    }
+    if unknown {
+        return Ok(());
     }
     let mut refill = rounds.refill.lock();
     for (partition, _) in partitions {
         let pair = Pair {
-            partition: *partition,
+            partition,
             peer: peer.id,
         };
         core.ledger.compared(pair, Instant::now());
         refill.compared(core, pair);
     }
     Ok(())
+}
+
+async fn still_differing<T: Transport>(
+    peer: &Peer<'_, T>,
+    partitions: &[(PartitionId, Prefix)],
+) -> Result<Vec<(PartitionId, Prefix)>, crate::Error> {
+    let asked = partitions.iter().map(|(_, prefix)| Parent::itself(*prefix));
+    let (asked, sums) = peer.sums(asked.collect()).await?;
+    let verdicts = verdicts(&peer.core.trees, &asked, &sums)?;
+    let differing = partitions.iter().zip(verdicts);
+    let differing = differing.filter(|(_, verdict)| *verdict == Verdict::Differs);
+    Ok(differing.map(|(place, _)| *place).collect())
 }
 
 /// Waits until another page may be moved.

@@ -17,7 +17,7 @@ use crate::transport::Transport;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// So many partitions are mended together: their questions share messages.
-const PARTITIONS_TOGETHER: usize = 16;
+const PARTITIONS_TOGETHER: usize = 8;
 
 /// So many such groups at once: one is compared or sent while another is joined.
 const GROUPS_MAX: usize = 2;

@@ -73,14 +73,14 @@ const STEP_BUCKETS_MAX: usize = 1_024;
 /// What a scrub may read in a second.
 const SCRUB_BYTES_PER_SECOND: u64 = 1 << 20;
 
-/// Counts what is due, and one bucket after the other for ever, for as long as the node runs.
+/// Counts what is due, and everything again and again, slowly, for as long as the node runs.
 pub(crate) async fn keep<T: Transport>(core: Arc<Core<T>>, config: ExchangeConfig) {
     let forest = core.trees.as_ref();
     let began = Instant::now();
     let mut pace = Pace::new(config.bytes_per_second);
     let mut rebuilding = !forest.is_ready();
     let mut buckets_a_step = 64;
-    let mut scrubbed = 0;
+    let mut scrub = Scrub { at: 0, buckets: 64 };
     loop {
         reach_partitions(&core);
         if let Some(due) = forest.due(buckets_a_step) {
@@ -108,29 +108,40 @@ pub(crate) async fn keep<T: Transport>(core: Arc<Core<T>>, config: ExchangeConfi
             let (keys, took) = (forest.keys(Prefix::ROOT), began.elapsed());
             tracing::info!(keys, ?took, "hash trees are counted");
         }
-        tokio::time::sleep(scrub(&core, &mut scrubbed).max(config.interval)).await;
+        tokio::time::sleep(scrub.step(&core).max(config.interval)).await;
     }
 }
 
-/// Counts one bucket from disk. How long that is to last.
-fn scrub<T: Transport>(core: &Core<T>, at: &mut usize) -> Duration {
-    let forest = core.trees.as_ref();
-    let bucket = *at % forest.buckets();
-    *at = bucket + 1;
-    match recount(&core.store, forest, bucket..bucket + 1) {
-        Ok((recounted, bytes)) => {
-            if recounted.corrected > 0 {
-                let leaves = recounted.corrected;
-                tracing::info!(
-                    leaves,
-                    "hash trees differed from the disk and were put right"
-                );
+/// Goes round all buckets, so that what rots on the disk behind the store's back is found.
+struct Scrub {
+    at: usize,
+    /// So many at once.
+    buckets: usize,
+}
+
+impl Scrub {
+    /// Counts some buckets from disk. How long that is to last.
+    fn step<T: Transport>(&mut self, core: &Core<T>) -> Duration {
+        let forest = core.trees.as_ref();
+        let first = self.at % forest.buckets();
+        let end = (first + self.buckets).min(forest.buckets());
+        self.at = end;
+        match recount(&core.store, forest, first..end) {
+            Ok((recounted, bytes)) => {
+                self.buckets = fitting(end - first, bytes);
+                if recounted.corrected > 0 {
+                    let leaves = recounted.corrected;
+                    tracing::info!(
+                        leaves,
+                        "hash trees differed from the disk and were put right"
+                    );
+                }
+                Duration::from_millis(bytes.saturating_mul(1_000) / SCRUB_BYTES_PER_SECOND)
             }
-            Duration::from_millis(bytes.saturating_mul(1_000) / SCRUB_BYTES_PER_SECOND)
-        }
-        Err(error) => {
-            tracing::warn!(%error, "the hash trees could not be scrubbed");
-            Duration::ZERO
+            Err(error) => {
+                tracing::warn!(%error, "the hash trees could not be scrubbed");
+                Duration::ZERO
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::{Error, Forest, Prefix, Ranges, Result, Sight};
 pub struct Descent {
     open: Vec<Prefix>,
     ranges: Vec<TokenRange>,
+    unknown: bool,
 }
 
 /// A step goes down by so many bits.
@@ -45,13 +46,18 @@ impl Descent {
 
     /// What to ask next; `None` when there is nothing left to ask.
     pub fn ask(&mut self, forest: &Forest) -> Option<Vec<Parent>> {
-        let keep = self.open.len().saturating_sub(PARENTS_MAX >> STEP_BITS);
-        let asked = self.open.split_off(keep);
-        let parents = asked.into_iter().filter_map(|prefix| {
+        let mut parents = Vec::new();
+        while parents.len() < PARENTS_MAX >> STEP_BITS
+            && let Some(prefix) = self.open.pop()
+        {
             let finest = forest.finest(prefix.first());
-            Parent::new(prefix, (prefix.length() + STEP_BITS).min(finest)).ok()
-        });
-        let parents: Vec<Parent> = parents.collect();
+            let split = (prefix.length() + STEP_BITS).min(finest);
+            match Parent::new(prefix, split) {
+                Ok(parent) => parents.push(parent),
+                // The leaves have become coarser meanwhile.
+                Err(_) => self.ranges.push(prefix.range()),
+            }
+        }
         (!parents.is_empty()).then_some(parents)
     }
 
@@ -63,13 +69,13 @@ impl Descent {
         check_lengths(asked, theirs)?;
         for (parent, theirs) in asked.iter().zip(theirs) {
             match theirs {
-                Sums::NotReady => {}
+                Sums::NotReady => self.unknown = true,
                 Sums::TooFine => self.ranges.push(parent.prefix().range()),
                 Sums::Of(theirs) => {
                     for (child, theirs) in parent.children().zip(theirs) {
                         match forest.see(child) {
                             Sight::Sum(ours) if ours == *theirs => {}
-                            Sight::NotReady => {}
+                            Sight::NotReady => self.unknown = true,
                             Sight::TooFine => self.ranges.push(child.range()),
                             Sight::Sum(_) => self.take(forest, child, Some(*theirs)),
                         }
@@ -78,6 +84,12 @@ impl Descent {
             }
         }
         Ok(())
+    }
+
+    /// Whether something could not be compared, since one side has not counted it yet.
+    #[must_use]
+    pub fn has_unknown(&self) -> bool {
+        self.unknown
     }
 
     /// The ranges in which something differs, when nothing is left to ask.

@@ -158,9 +158,10 @@ impl Forest {
             .fetch_max(floor.min(crate::bucket::LEAF_BITS_MAX), Ordering::Relaxed);
     }
 
-    /// The sums over this token may be wrong: its bucket is due.
-    pub fn suspect(&self, token: Token) {
-        self.suspects.lock().insert(bucket_of(token));
+    /// The sums within this range may be wrong: its buckets are due.
+    pub fn suspect(&self, range: TokenRange) {
+        let buckets = bucket_of(range.first)..=bucket_of(range.last);
+        self.suspects.lock().extend(buckets);
     }
 
     /// The buckets that must be counted next: some in a row, `max` at most, that are not counted yet; else one that is suspect, or

@@ -295,6 +295,37 @@ fn the_cost_follows_the_difference_and_not_the_data() {
 }
 
 #[test]
+fn what_is_not_counted_is_not_taken_for_the_same_nor_for_different() {
+    let me = Node::new((0..5_000).map(|n| (spread(n), [1].into())));
+    let peer = Node::new((0..5_000).map(|n| (spread(n), [2].into())));
+    let counting = peer.forest.begin_recount(0..1, 0);
+    drop(counting);
+    peer.forest.clear(dynamokv_ring::TokenRange {
+        first: Token(1),
+        last: Token(2),
+    });
+    for (leader, follower) in [(&me, &peer), (&peer, &me)] {
+        let places: Vec<Prefix> = Prefix::ROOT.split(BITS).collect();
+        let asked: Vec<Parent> = places.iter().copied().map(Parent::itself).collect();
+        let sums = follower.forest.sums(&asked).unwrap();
+        let compared = verdicts(&leader.forest, &asked, &sums).unwrap();
+        assert_eq!(compared[0], Verdict::NotReady);
+        assert!(
+            compared[1..]
+                .iter()
+                .all(|verdict| *verdict == Verdict::Differs)
+        );
+        let mut descent = Descent::new(&leader.forest, places);
+        while let Some(asked) = descent.ask(&leader.forest) {
+            let sums = follower.forest.sums(&asked).unwrap();
+            descent.answered(&leader.forest, &asked, &sums).unwrap();
+        }
+        assert!(descent.has_unknown());
+        assert!(!descent.into_ranges().contains(Token(0)));
+    }
+}
+
+#[test]
 fn an_empty_store_is_filled_at_the_cost_of_what_it_lacks() {
     for full_leads in [false, true] {
         let mut full = Node::new((0..50_000).map(|n| (spread(n), [1].into())));
