@@ -284,6 +284,7 @@ pub(crate) fn config(plan: &Plan, place: usize) -> NodeConfig {
     config.replicas = plan.replicas;
     config.gossip_interval_ms = GOSSIP_INTERVAL_MS;
     config.exchange_interval_ms = EXCHANGE_INTERVAL_MS;
+    config.hints_max = plan.hints_max;
     config.bootstrap = place == 0;
     if place != 0 {
         config.seeds = vec![address(0, 0)];
