@@ -154,6 +154,16 @@ impl Nemesis {
             }
             Fault::Partition => self.partition(),
             Fault::OneWayPartition => self.cut(&[place], &[other]),
+            Fault::OneWayLoss => {
+                let loss = self.dice.within(300, 900) as u32;
+                let (from, to) = (Place::Node(place), Place::Node(other));
+                self.world.network(|network| network.lose(from, to, loss));
+            }
+            Fault::PausedNode => {
+                let until = self.world.now() + self.dice.duration(SHORT, LONG * 3);
+                self.world
+                    .network(|network| network.pause(Place::Node(place), until));
+            }
             Fault::SlowNode => self
                 .world
                 .network(|network| network.slow_down(Place::Node(place))),
@@ -202,7 +212,7 @@ impl Nemesis {
             Fault::Duplication => network.weather().duplication = calm.duplication,
             Fault::Delay => network.weather().delay = calm.delay,
             Fault::Reordering => network.weather().jitter = calm.jitter,
-            Fault::Partition | Fault::OneWayPartition => network.mend(),
+            Fault::Partition | Fault::OneWayPartition | Fault::OneWayLoss => network.mend(),
             Fault::SlowNode => network.hurry(),
             _ => {}
         });

@@ -1,6 +1,6 @@
 //! The simulated network: what becomes of each message.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -56,7 +56,11 @@ pub struct Network {
     dice: Dice,
     weather: Weather,
     cut: BTreeSet<(Place, Place)>,
+    /// Links of one direction that lose so many messages of a thousand.
+    lossy: BTreeMap<(Place, Place), u32>,
     slow: BTreeSet<Place>,
+    /// Who stands still, and until when.
+    paused: BTreeMap<Place, Duration>,
 }
 
 impl Network {
@@ -66,16 +70,20 @@ impl Network {
             dice: Dice::new(seed, "network"),
             weather: Weather::default(),
             cut: BTreeSet::new(),
+            lossy: BTreeMap::new(),
             slow: BTreeSet::new(),
+            paused: BTreeMap::new(),
         }
     }
 
-    /// Draws the fate of a message.
-    pub fn fate(&mut self, from: Place, to: Place) -> Fate {
-        let lost = self.dice.chance(self.weather.loss);
+    /// Draws the fate of a message that is sent now.
+    pub fn fate(&mut self, now: Duration, from: Place, to: Place) -> Fate {
+        let lossy = self.lossy.get(&(from, to)).copied().unwrap_or_default();
+        let lost = self.dice.chance(self.weather.loss.max(lossy));
         let twice = self.dice.chance(self.weather.duplication);
-        let arrives = self.journey(from, to);
-        let again = self.journey(from, to);
+        let standstill = self.standstill(now, from).max(self.standstill(now, to));
+        let arrives = standstill + self.journey(from, to);
+        let again = standstill + self.journey(from, to);
         if lost || self.is_cut(from, to) {
             return Fate {
                 arrives: None,
@@ -111,9 +119,31 @@ impl Network {
         self.cut.insert((from, to));
     }
 
-    /// Mends all cuts.
+    /// Loses so many messages of a thousand in one direction.
+    pub fn lose(&mut self, from: Place, to: Place, per_mille: u32) {
+        self.lossy.insert((from, to), per_mille);
+    }
+
+    /// Mends all cuts and all links that lose messages.
     pub fn mend(&mut self) {
         self.cut.clear();
+        self.lossy.clear();
+    }
+
+    /// A place stands still until then: what it has sent or is sent arrives when it goes on.
+    pub fn pause(&mut self, place: Place, until: Duration) {
+        self.paused.insert(place, until);
+    }
+
+    /// Everybody goes on.
+    pub fn go_on(&mut self) {
+        self.paused.clear();
+    }
+
+    /// How long a place will stand still yet.
+    pub fn standstill(&self, now: Duration, place: Place) -> Duration {
+        let until = self.paused.get(&place).copied().unwrap_or_default();
+        until.saturating_sub(now)
     }
 
     /// Whether a place is slow.
@@ -141,6 +171,7 @@ impl Network {
         self.weather = Weather::default();
         self.mend();
         self.hurry();
+        self.go_on();
     }
 }
 

@@ -24,6 +24,10 @@ pub enum Fault {
     Partition,
     /// One node does not reach another, which does reach it.
     OneWayPartition,
+    /// Most of what one node says to another is lost, but not the other way round.
+    OneWayLoss,
+    /// A node stands still: nothing gets in or out, and all of it arrives when it goes on.
+    PausedNode,
     /// One node's messages and syncs take long.
     SlowNode,
     /// A node loses its power: what was not synced is lost, or some of it is found in the log.
@@ -46,13 +50,15 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Loss,
         Self::Delay,
         Self::Duplication,
         Self::Reordering,
         Self::Partition,
         Self::OneWayPartition,
+        Self::OneWayLoss,
+        Self::PausedNode,
         Self::SlowNode,
         Self::Crash,
         Self::CrashInBatch,
@@ -73,6 +79,8 @@ impl Fault {
             Self::Reordering => "reordering",
             Self::Partition => "partition",
             Self::OneWayPartition => "one-way-partition",
+            Self::OneWayLoss => "one-way-loss",
+            Self::PausedNode => "paused-node",
             Self::SlowNode => "slow-node",
             Self::Crash => "crash",
             Self::CrashInBatch => "crash-in-batch",
@@ -178,6 +186,8 @@ impl Plan {
             .into_iter()
             .filter(|fault| spare || !fault.loses_a_disk())
             .filter_map(|fault| {
+                // Dice of its own: a further kind of fault changes only the runs that it is part of.
+                let mut dice = Dice::new(seed, fault.name());
                 let weight = dice.within(1, 10);
                 let rare = if fault.loses_a_disk() { 250 } else { 500 };
                 (dice.chance(rare) && !calm).then_some((fault, weight))

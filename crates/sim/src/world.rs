@@ -67,7 +67,7 @@ impl World {
 
     /// Draws what becomes of a message.
     pub fn fate(&self, from: Place, to: Place) -> Fate {
-        let fate = self.network.lock().fate(from, to);
+        let fate = self.network.lock().fate(self.now(), from, to);
         self.count("messages", 1);
         if fate.arrives.is_none() {
             self.count("messages lost", 1);
@@ -156,8 +156,15 @@ impl World {
 
     /// How long a sync takes at a place.
     pub fn sync_time(&self, place: usize) -> Duration {
-        let slow = self.network.lock().is_slow(Place::Node(place));
-        disk::sync_time(&mut self.disks.lock(), slow)
+        let place = Place::Node(place);
+        let (slow, standstill) = {
+            let network = self.network.lock();
+            (
+                network.is_slow(place),
+                network.standstill(self.now(), place),
+            )
+        };
+        standstill + disk::sync_time(&mut self.disks.lock(), slow)
     }
 
     /// What the disks have of these keys after the worst crash that may come.
