@@ -137,7 +137,7 @@ async fn try_ship<T: Transport>(
         core.hints.acknowledge(pending.clone(), &all, keeps)?;
     }
     let recipients = |token| match is_away {
-        true => others(&view, target, token),
+        true => others(&view, target, token, core.write_quorum.get()),
         false => recipients(&view, target, token),
     };
     let accepted = hand_over(core, &view, &page.entries, recipients).await?;
@@ -253,12 +253,15 @@ fn recipients(view: &View, target: NodeId, token: Token) -> Vec<NodeId> {
 }
 
 /// Who must have what was held for too long for `target`, which is away: every other owner. The target will get it from them.
-/// Where there is no other it is the target's alone, and waits on.
-fn others(view: &View, target: NodeId, token: Token) -> Vec<NodeId> {
-    let mut others = every_owner(view, token);
-    if others != [target] {
-        others.retain(|owner| *owner != target);
+/// Where they are fewer than W it would be kept less well than it was acknowledged: then it waits on.
+fn others(view: &View, target: NodeId, token: Token, write_quorum: usize) -> Vec<NodeId> {
+    let sets = view.write_sets(token);
+    let others_of = |set: &&[NodeId]| set.iter().filter(|owner| **owner != target).count();
+    if !sets.iter().all(|set| others_of(set) >= write_quorum) {
+        return vec![target];
     }
+    let mut others = every_owner(view, token);
+    others.retain(|owner| *owner != target);
     others
 }
 
@@ -340,15 +343,22 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_was_held_for_too_long_goes_to_the_other_owners_if_there_are_any() {
-        let of = |view: &View, target| others(view, NodeId(target), Token(0));
+    fn what_was_held_for_too_long_goes_to_the_other_owners_if_there_are_enough_of_them() {
+        let of = |view: &View, target, write_quorum| {
+            let others = others(view, NodeId(target), Token(0), write_quorum);
+            others.into_iter().map(|id| id.0).collect::<Vec<_>>()
+        };
         let two = view(WritePhase::Current);
-        assert_eq!(of(&two, 1), [NodeId(2)]);
-        assert_eq!(of(&two, 7), [NodeId(1), NodeId(2)]);
+        assert_eq!(of(&two, 1, 1), [2]);
+        assert_eq!(of(&two, 1, 2), [1], "one copy is fewer than W: it waits on");
+        assert_eq!(of(&two, 7, 2), [1, 2]);
+        let both = view(WritePhase::Both);
+        assert_eq!(of(&both, 1, 1), [2, 3, 4]);
+        assert_eq!(of(&both, 1, 2), [1], "each ring needs W");
         let alone = View {
             current: ring(1..=1),
             ..two
         };
-        assert_eq!(of(&alone, 1), [NodeId(1)], "it is nobody else's");
+        assert_eq!(of(&alone, 1, 1), [1], "it is nobody else's");
     }
 }

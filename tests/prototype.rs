@@ -193,6 +193,16 @@ async fn more_than_hints_max_writes_for_a_crashed_node_are_taken_and_handed_over
             assert_eq!(own.len(), usize::from(owners.contains(&cell.id())), "{key}");
         }
     }
+    let mut delivered = 0;
+    for cell in cells.iter().filter(|cell| cell.config.name != "n2") {
+        let hints = cell.client().admin().hints(HintsRequest {}).await.unwrap();
+        for of in hints.into_inner().targets {
+            assert_eq!((of.target, of.oldest_ms), (away.clone(), None));
+            assert!(of.last_delivery_ms.is_some());
+            delivered += of.delivered;
+        }
+    }
+    assert!(delivered > 100, "only {delivered} objects were delivered");
 }
 
 #[tokio::test(flavor = "multi_thread")]

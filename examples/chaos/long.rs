@@ -1,5 +1,6 @@
 //! Round after round.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -23,6 +24,12 @@ pub struct Options {
     /// How long a fault lasts, in seconds, where it has a length of its own choosing.
     #[arg(long, default_value_t = 30)]
     fault_seconds: u64,
+    /// Instead of accidents: let about so many hints pile up for a node that is away, and measure their delivery.
+    #[arg(long)]
+    pub hints: Option<usize>,
+    /// Where a picture of that is written.
+    #[arg(long, requires = "hints")]
+    pub svg: Option<PathBuf>,
 }
 
 async fn run_all(options: &Options) -> Vec<Report> {

@@ -7,10 +7,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // As in the tests that it shares them with.
 
 #[cfg(target_os = "linux")]
+mod away;
+#[cfg(target_os = "linux")]
 #[path = "../../tests/chaos/harness/mod.rs"]
 mod harness;
 #[cfg(target_os = "linux")]
 mod long;
+#[cfg(target_os = "linux")]
+mod plot;
 #[cfg(target_os = "linux")]
 #[path = "../../tests/support/mod.rs"]
 mod support;
@@ -18,7 +22,11 @@ mod support;
 #[cfg(target_os = "linux")]
 #[tokio::main]
 async fn main() {
-    long::report(<long::Options as clap::Parser>::parse()).await;
+    let options = <long::Options as clap::Parser>::parse();
+    match options.hints {
+        Some(hints) => away::measure(hints, options.svg.as_deref()).await,
+        None => long::report(options).await,
+    }
 }
 
 #[cfg(not(target_os = "linux"))]

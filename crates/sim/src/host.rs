@@ -350,6 +350,7 @@ pub(crate) fn config(plan: &Plan, place: usize) -> NodeConfig {
     // Small and slow, so that faults meet transfers half-way.
     config.transfer_page_kib = 1;
     config.transfer_mib_per_second = 1;
+    config.hints_max = plan.hints_max;
     config.bootstrap = place == 0;
     if place != 0 {
         config.seeds = vec![address(0, 0)];

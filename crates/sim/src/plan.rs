@@ -5,6 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use dynamokv::NodeConfig;
+
 use crate::dice::Dice;
 
 /// Something that goes wrong.
@@ -197,6 +199,8 @@ pub struct Plan {
     /// How long deleted keys are remembered, where that is shorter than the run. Wall clocks are right then: what they
     /// may be off by is part of the grace time.
     pub grace: Option<Duration>,
+    /// Keys that a node remembers one by one for another: in every third run so few that whole ranges are held.
+    pub hints_max: u64,
     /// The faults of this run, each with its weight against the others.
     pub faults: BTreeMap<Fault, u64>,
 }
@@ -204,6 +208,8 @@ pub struct Plan {
 impl Plan {
     /// The plan of a seed: five nodes mostly, a workload and a mixture of faults as random as each other.
     pub fn new(seed: u64, operations: usize) -> Self {
+        // Apart from the others, which stay as they were for each seed.
+        let mut hints = Dice::new(seed, "hints");
         let mut dice = Dice::new(seed, "plan");
         let nodes = if dice.chance(700) {
             5
@@ -249,6 +255,11 @@ impl Plan {
             think_max: Duration::from_millis(dice.within(0, 600)),
             calm_max: Duration::from_millis(dice.within(300, 4_000)),
             grace,
+            hints_max: if hints.chance(333) {
+                hints.within(1, 4)
+            } else {
+                NodeConfig::default().hints_max
+            },
             faults,
         };
         plan.without(&[])

@@ -2,10 +2,10 @@
 
 pub mod accident;
 mod checker;
-mod cluster;
-mod history;
+pub mod cluster;
+pub mod history;
 mod load;
 mod network;
 mod origin;
-mod rest;
+pub mod rest;
 pub mod run;

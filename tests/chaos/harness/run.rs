@@ -56,9 +56,13 @@ impl fmt::Display for Report {
 /// # Panics
 /// When one was broken.
 pub async fn run(accident: Accident, lasts: Duration, mut dice: Dice) -> Report {
+    let mut options = OPTIONS.map(str::to_owned).to_vec();
+    if dice.one_in(2) {
+        options.push(FEW_HINTS.to_owned());
+    }
     let setting = Setting {
         gates: accident == Accident::Partition,
-        options: OPTIONS.map(str::to_owned).to_vec(),
+        options,
     };
     let mut cluster = Cluster::start(accident.size(), setting).await;
     let load = Load::start(&cluster.directory(), &mut dice);
@@ -92,6 +96,8 @@ pub async fn run(accident: Accident, lasts: Duration, mut dice: Dice) -> Report 
 }
 
 const OPTIONS: [&str; 2] = ["--gossip-interval-ms=200", "--partitions=64"];
+/// So few that whole ranges are held.
+const FEW_HINTS: &str = "--hints-max=20";
 
 fn judge(history: &History, agreed: &Agreed) {
     let violations: Vec<String> = history

@@ -1,11 +1,10 @@
 //! A holder on a disk with faults, and what is written to it.
 
-use std::collections::BTreeMap;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynamokv_handoff::{Entry, HintBounds, HintLog, HintPage, PageLimits, Shipment};
+use dynamokv_handoff::{HintBounds, HintLog, HintPage, PageLimits, Shipment};
 use dynamokv_ring::NodeId;
 use dynamokv_storage::{
     Engine, Family, FaultEngine, ObjectKey, ObjectStore, State, StoreOptions, SyncMode, Value,
@@ -87,19 +86,6 @@ impl Holder {
 
     /// Hands everything over that is held for `target` since before that time; gives what was sent.
     pub(crate) fn deliver(&self, target: NodeId, held_before_ms: Option<u64>) -> Vec<ObjectKey> {
-        let entries = self.hand_over(target, held_before_ms).into_iter();
-        entries.map(|entry| entry.key).collect()
-    }
-
-    /// Hands everything over, to be joined to what was received before.
-    pub(crate) fn deliver_to(&self, received: &mut BTreeMap<ObjectKey, State>, target: NodeId) {
-        for entry in self.hand_over(target, None) {
-            let state = received.entry(entry.key).or_default();
-            state.join_ref(&entry.state);
-        }
-    }
-
-    fn hand_over(&self, target: NodeId, held_before_ms: Option<u64>) -> Vec<Entry> {
         let limits = PageLimits {
             held_before_ms,
             ..limits(at_most(2), many())
@@ -109,7 +95,7 @@ impl Holder {
             let shipment = Shipment { target, from };
             let page = self.log.batch(&shipment, &limits).unwrap();
             let accepted = vec![true; page.page.entries.len()];
-            sent.extend(page.page.entries);
+            sent.extend(page.page.entries.into_iter().map(|entry| entry.key));
             let outcome = self.log.acknowledge(page.pending, &accepted, |_| false);
             from = outcome.unwrap().next;
             if from.is_none() {
