@@ -140,6 +140,9 @@ pub struct Read {
     pub context: CausalContext,
 }
 
+/// `hint-age-max-s` of the runs in which deleted keys are forgotten.
+pub const HELD_FOR: Duration = Duration::from_secs(5);
+
 /// Everything that clients asked and were told, in the order of asking.
 #[derive(Debug, Clone, Default)]
 pub struct History {
@@ -201,6 +204,15 @@ impl History {
             .unstable
             .iter()
             .any(|(begin, end)| *begin <= to && end.is_none_or(|end| end >= from))
+    }
+
+    /// So many disks must have a write that nothing has replaced: W, until what is held for others is too old. It is not handed over
+    /// any more after the grace time, and goes to the live owners before: whoever is away for so long counts as lost.
+    pub fn copies_owed(&self, write: &Write, now: Moment) -> usize {
+        match self.grace {
+            Some(_) if write.invoked + HELD_FOR <= now => 1,
+            _ => write.quorum.size,
+        }
     }
 
     /// Whether the cluster may have forgotten a write by then, because its key was deleted: by this write, or by one whose

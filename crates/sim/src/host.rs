@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::disk::{self, Plug};
 use crate::down::Down;
-use crate::history::Key;
+use crate::history::{HELD_FOR, Key};
 use crate::network::Place;
 use crate::plan::{Durability, Plan};
 use crate::transport::Wires;
@@ -344,7 +344,7 @@ pub(crate) fn config(plan: &Plan, place: usize) -> NodeConfig {
     config.exchange_interval_ms = EXCHANGE_INTERVAL_MS;
     if let Some(grace) = plan.grace {
         config.tombstone_grace_s = grace.as_secs();
-        config.hint_age_max_s = HINT_AGE_MAX_S;
+        config.hint_age_max_s = HELD_FOR.as_secs();
         config.tombstone_interval_ms = TOMBSTONE_INTERVAL_MS;
     }
     // Small and slow, so that faults meet transfers half-way.
@@ -405,6 +405,5 @@ const FIRST_PORT: u64 = 7_000;
 const GOSSIP_INTERVAL_MS: u64 = 200;
 const EXCHANGE_INTERVAL_MS: u64 = 500;
 const TOMBSTONE_INTERVAL_MS: u64 = 1_000;
-const HINT_AGE_MAX_S: u64 = 5;
 /// The wall clocks' time when a run begins, in milliseconds since the Unix epoch.
 const EPOCH_MS: i64 = 1_700_000_000_000;

@@ -32,7 +32,13 @@ pub fn at_acknowledgement(
         return Ok(());
     };
     match write.dot() {
-        Some(dot) if demanded(history, write, now) => demand(id, write, dot, now, disks),
+        Some(dot) if demanded(history, write, now) => demand(
+            id,
+            write,
+            (dot, history.copies_owed(write, now)),
+            now,
+            disks,
+        ),
         _ => Ok(()),
     }
 }
@@ -50,7 +56,8 @@ pub fn ever_after(history: &History, now: Moment, disks: &Disks) -> Result<(), V
                 .iter()
                 .any(|(_, other)| other.possible() && other.context.covers(&dot));
             if !replaced && demanded(history, write, now) {
-                demand(*id, write, dot, now, disks)?;
+                let owed = history.copies_owed(write, now);
+                demand(*id, write, (dot, owed), now, disks)?;
             }
         }
     }
@@ -64,7 +71,7 @@ fn demanded(history: &History, write: &Write, now: Moment) -> bool {
 fn demand(
     id: WriteId,
     write: &Write,
-    dot: Dot,
+    (dot, owed): (Dot, usize),
     now: Moment,
     disks: &Disks,
 ) -> Result<(), Violation> {
@@ -73,7 +80,7 @@ fn demand(
             .is_some_and(|state| state.context().covers(&dot))
     };
     let copies = disks.iter().filter(has_it).count();
-    if copies >= write.quorum.size {
+    if copies >= owed {
         return Ok(());
     }
     let story = format!(
