@@ -21,7 +21,7 @@ pub struct Options {
     /// Only these accidents, in turn; all of them when none is given.
     #[arg(long)]
     scenario: Vec<Accident>,
-    /// How long a fault lasts, in seconds, where it has a length of its own choosing.
+    /// How long a fault lasts, in seconds; where it takes the time that it needs, how long the load goes on before it.
     #[arg(long, default_value_t = 30)]
     fault_seconds: u64,
     /// Instead of accidents: let about so many hints pile up for a node that is away, and measure their delivery.

@@ -50,7 +50,7 @@ pub fn plot(title: &str, samples: &[(Duration, u64)], marks: &[Mark]) -> String 
         );
     }
     for (nth, Mark { at, says }) in marks.iter().enumerate() {
-        let (at, down) = (x(*at), TOP + 14.0 + 16.0 * nth as f64);
+        let (at, down) = (x(*at), bottom - 24.0 + 16.0 * nth as f64);
         let _ = writeln!(
             svg,
             "<line x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{TOP}\" y2=\"{bottom}\" stroke=\"#c33\" stroke-dasharray=\"4 3\"/>\

@@ -63,7 +63,15 @@ impl Accident {
         }
     }
 
-    /// Strikes for about so long where it has a length of its own choosing; complete with the end of the fault.
+    /// Whether it lasts as long as one likes. The others take the time that they need.
+    pub fn has_length(self) -> bool {
+        matches!(
+            self,
+            Self::KillOne | Self::KillTwoOfFive | Self::Pause | Self::Partition
+        )
+    }
+
+    /// Strikes, for about so long where it lasts as long as one likes; complete with the end of the fault.
     pub async fn strike(self, cluster: &mut Cluster, lasts: Duration, dice: &mut Dice) {
         match self {
             Self::KillOne => kill_again_and_again(cluster, lasts, dice).await,

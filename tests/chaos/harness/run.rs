@@ -51,7 +51,8 @@ impl fmt::Display for Report {
     }
 }
 
-/// Makes the accident happen and checks all promises.
+/// Makes the accident happen and checks all promises. It lasts for so long; where it takes the time that it needs,
+/// so much time is given to the load before, to write what is then to be moved.
 ///
 /// # Panics
 /// When one was broken.
@@ -67,6 +68,9 @@ pub async fn run(accident: Accident, lasts: Duration, mut dice: Dice) -> Report 
     let mut cluster = Cluster::start(accident.size(), setting).await;
     let load = Load::start(&cluster.directory(), &mut dice);
     tokio::time::sleep(Duration::from_millis(500) + dice.moment(500)).await;
+    if !accident.has_length() {
+        tokio::time::sleep(lasts).await;
+    }
     let began = Instant::now();
     accident.strike(&mut cluster, lasts, &mut dice).await;
     let ended = Instant::now();
