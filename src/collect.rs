@@ -30,8 +30,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct CollectConfig {
     /// Between two looks at all of them.
     pub(crate) interval: Duration,
-    /// How long all owners have had it when it goes, in milliseconds.
-    pub(crate) grace_ms: u64,
+    /// How long all owners have had it when it goes.
+    pub(crate) grace: Duration,
 }
 
 type Found = (ObjectKey, StateHash);
@@ -71,15 +71,15 @@ async fn sweep<T: Transport>(
         let (page, next) = core.store.tombstones(range, after.as_ref(), PAGE_ITEMS)?;
         #[cfg(feature = "planted-bugs")]
         let config = CollectConfig {
-            grace_ms: if planted::is(Bug::TombstoneCollectedEarly) {
-                0
+            grace: if planted::is(Bug::TombstoneCollectedEarly) {
+                Duration::ZERO
             } else {
-                config.grace_ms
+                config.grace
             },
             ..config
         };
         let change = view.fence.number;
-        let (unproven, due) = sort(page, change, (core.wall_clock)(), config.grace_ms);
+        let (unproven, due) = sort(page, change, (core.wall_clock)(), config.grace);
         let others = others(&view, partition);
         // A proof is written after the state that it is of, so it is never durable without it.
         for (key, hash) in ask_all(core, &view, &others, CollectStep::Confirm, unproven).await? {
@@ -134,7 +134,9 @@ fn sort(page: Vec<Tombstone>, change: u64, now_ms: u64, grace_ms: u64) -> (Vec<F
     for Tombstone { key, hash, proof } in page {
         match proof.filter(|proof| proof.change == change && proof.since_ms <= now_ms) {
             None => unproven.push((key, hash)),
-            Some(proof) if now_ms - proof.since_ms >= grace_ms => due.push((key, hash)),
+            Some(proof) if Duration::from_millis(now_ms - proof.since_ms) >= grace => {
+                due.push((key, hash))
+            }
             Some(_) => {}
         }
     }
@@ -241,7 +243,7 @@ mod tests {
                 hash: StateHash(1),
                 proof: Some(Proof { change, since_ms }),
             };
-            let (unproven, due) = sort(vec![tombstone], 7, 1_000, 100);
+            let (unproven, due) = sort(vec![tombstone], 7, 1_000, Duration::from_millis(100));
             (unproven.len(), due.len())
         };
         assert_eq!(sorted(7, 900), (0, 1));

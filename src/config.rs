@@ -429,7 +429,7 @@ impl NodeConfig {
     pub(crate) fn collect(&self) -> CollectConfig {
         CollectConfig {
             interval: Duration::from_millis(self.tombstone_interval_ms),
-            grace_ms: self.tombstone_grace_s * 1_000,
+            grace: Duration::from_secs(self.tombstone_grace_s),
         }
     }
 
@@ -453,7 +453,6 @@ impl NodeConfig {
                 ..DeliveryConfig::default()
             },
             age_max: Duration::from_secs(self.hint_age_max_s),
-            forgotten_after: Duration::from_secs(self.tombstone_grace_s),
         }
     }
 }
@@ -463,8 +462,6 @@ pub(crate) struct HandoffSettings {
     pub(crate) delivery: DeliveryConfig,
     /// What is held for longer goes to the other owners.
     pub(crate) age_max: Duration,
-    /// What is held for longer still goes nowhere: the key may have been deleted since, and the delete forgotten.
-    pub(crate) forgotten_after: Duration,
 }
 
 const DAY_S: u64 = 24 * 60 * 60;

@@ -119,9 +119,6 @@ async fn try_ship<T: Transport>(
     shipment: Shipment,
 ) -> Result<Delivered, crate::Error> {
     let target = shipment.target;
-    if let Some(forgotten) = forget(core, settings, &shipment)? {
-        return Ok(forgotten);
-    }
     let (_guard, view) = core.begin();
     let is_away = view.has_member(target) && !view.live.contains(&target);
     let limits = PageLimits {
@@ -142,34 +139,6 @@ async fn try_ship<T: Transport>(
     };
     let accepted = hand_over(core, &view, &page.entries, recipients).await?;
     Ok(core.hints.acknowledge(pending, &accepted, keeps)?)
-}
-
-/// Lets go of what has been held for so long that its key may have been deleted and the delete been forgotten: this node was
-/// away, or alone. `None` where there is no such thing.
-fn forget<T: Transport>(
-    core: &Core<T>,
-    settings: &HandoffSettings,
-    shipment: &Shipment,
-) -> Result<Option<Delivered>, crate::Error> {
-    let target = shipment.target;
-    let before_ms = aged_before_ms(&core.hints, settings.forgotten_after);
-    let oldest_ms = core.hints.oldest_ms(target);
-    if oldest_ms.is_none_or(|oldest_ms| oldest_ms >= before_ms) {
-        return Ok(None);
-    }
-    let limits = PageLimits {
-        items: settings.delivery.batch_items,
-        bytes: settings.delivery.batch_bytes,
-        held_before_ms: Some(before_ms),
-    };
-    let HintPage { page, pending } = core.hints.batch(shipment, &limits)?;
-    if page.entries.is_empty() {
-        return Ok(None);
-    }
-    tracing::warn!(%target, objects = page.entries.len(), "held for longer than `tombstone-grace-s`: not handed over any more");
-    let all = vec![true; page.entries.len()];
-    let keeps = |key: &ObjectKey| core.cluster.view().stores(core.me, key.token());
-    Ok(Some(core.hints.acknowledge(pending, &all, keeps)?))
 }
 
 /// Sends each entry to all of its recipients but this node. Says for each entry whether every recipient has it, synced.

@@ -1,15 +1,20 @@
 //! The hint log, a bell that rings when something was marked, and what became of it.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use dynamokv_coordinator::{HintSink, WallClock};
-use dynamokv_handoff::{Delivered, HintBounds, HintLog};
+use dynamokv_handoff::{Delivered, HintBounds, HintLog, HintPage, PageLimits, Shipment};
 use dynamokv_ring::NodeId;
 use dynamokv_storage::{Batch, Error, ObjectKey, ObjectStore};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+/// What is let go of is read in pages of this size.
+const FORGET_ITEMS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1_023);
+const FORGET_BYTES: NonZeroUsize = NonZeroUsize::MIN.saturating_add((1 << 20) - 1);
 
 /// The hint log of one node.
 pub(crate) struct Hints {
@@ -42,6 +47,30 @@ impl Hints {
             marked: Notify::new(),
             deliveries: Mutex::default(),
         })
+    }
+
+    /// Lets go of everything that is held for others, but for what `keeps` says is this node's own; how many objects that was.
+    pub(crate) fn forget(&self, keeps: impl Fn(&ObjectKey) -> bool) -> Result<u64, Error> {
+        let limits = PageLimits {
+            items: FORGET_ITEMS,
+            bytes: FORGET_BYTES,
+            held_before_ms: None,
+        };
+        let mut forgotten = 0;
+        for target in self.log.targets() {
+            let mut shipment = Shipment { target, from: None };
+            loop {
+                let HintPage { page, pending } = self.log.batch(&shipment, &limits)?;
+                let all = vec![true; page.entries.len()];
+                let done = self.log.acknowledge(pending, &all, &keeps)?;
+                forgotten += done.released as u64;
+                match done.next {
+                    Some(next) => shipment.from = Some(next),
+                    None => break,
+                }
+            }
+        }
+        Ok(forgotten)
     }
 
     /// Completes when something was marked since the last call.

@@ -19,17 +19,13 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Lets go after each finished membership change, and once at the start. What has been kept for longer than `grace` is not handed
 /// over any more: its owners have had it since the change, and may have deleted it and forgotten the delete.
-pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>, grace: Duration) {
+pub(crate) async fn run<T: Transport>(
+    core: Arc<Core<T>>,
+    grace: Duration,
+    mut away_too_long: bool,
+) {
     let mut changes = core.cluster.changes();
     let mut settled = None;
-    let away = match time_away(&core) {
-        Ok(away) => away,
-        Err(error) => {
-            tracing::warn!(%error, "how long this node was away could not be read");
-            Duration::MAX
-        }
-    };
-    let mut away_too_long = away > grace;
     loop {
         let view = core.cluster.view();
         let due =
@@ -51,14 +47,6 @@ pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>, grace: Duration) {
         }
         changes.changed().await;
     }
-}
-
-/// How long this node did not run before its start.
-fn time_away<T: Transport>(core: &Core<T>) -> Result<Duration, crate::Error> {
-    let now_ms = (core.wall_clock)();
-    let alive_ms = persist::load_alive(&core.store)?.unwrap_or(now_ms);
-    persist::save_alive(&core.store, now_ms)?;
-    Ok(Duration::from_millis(now_ms.saturating_sub(alive_ms)))
 }
 
 /// Goes through all that this node does not own. What cannot be handed over now does not hold up the rest.

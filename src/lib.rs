@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod absence;
 mod change;
 mod changes;
 mod cluster;

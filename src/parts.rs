@@ -29,7 +29,7 @@ use crate::pull::Streaming;
 use crate::pulse::Pulse;
 use crate::service::Service;
 use crate::transport::Transport;
-use crate::{Error, NodeConfig, trees};
+use crate::{Error, NodeConfig, absence, trees};
 
 /// How long a stop waits for operations under way; they end sooner unless a request asked for more time.
 const DRAIN_GRACE: Duration = Duration::from_secs(5);
@@ -118,13 +118,20 @@ impl<T: Transport> Parts<T> {
             transport,
             around.wall_clock,
         )?;
+        let away_too_long = absence::end(&core, config.collect().grace)?;
         let (streaming, progress) = watch::channel(None);
         let service = Service::new(Arc::clone(&core), config.clone(), around.address, progress);
         let ending = Ending(watch::Sender::new(None));
         let mut tasks = JoinSet::new();
         let events = gossip.events();
         spawn_tasks(
-            &mut tasks, &core, config, remembered, streaming, events, &ending,
+            &mut tasks,
+            &core,
+            config,
+            (remembered, away_too_long),
+            streaming,
+            events,
+            &ending,
         );
         Ok(Self {
             core,
@@ -316,7 +323,7 @@ fn spawn_tasks<T: Transport>(
     tasks: &mut JoinSet<()>,
     core: &Arc<Core<T>>,
     config: &NodeConfig,
-    remembered: Remembered,
+    (remembered, away_too_long): (Remembered, bool),
     streaming: watch::Sender<Option<Streaming>>,
     events: Receiver<Event>,
     ending: &Ending,
@@ -346,7 +353,7 @@ fn spawn_tasks<T: Transport>(
     );
     spawn(
         "handover",
-        crate::let_go::run(Arc::clone(core), config.handoff().forgotten_after)
+        crate::let_go::run(Arc::clone(core), config.collect().grace, away_too_long)
             .map(|()| None)
             .boxed(),
     );

@@ -140,6 +140,9 @@ pub struct Read {
     pub context: CausalContext,
 }
 
+/// N - 1, in all runs.
+const OTHER_OWNERS: usize = 2;
+
 /// `hint-age-max-s` of the runs in which deleted keys are forgotten.
 pub const HELD_FOR: Duration = Duration::from_secs(5);
 
@@ -206,12 +209,13 @@ impl History {
             .any(|(begin, end)| *begin <= to && end.is_none_or(|end| end >= from))
     }
 
-    /// So many disks must have a write that nothing has replaced: W, until what is held for others is too old. It is not handed over
-    /// any more after the grace time, and goes to the live owners before: whoever is away for so long counts as lost.
+    /// So many disks must have a write that nothing has replaced: W; but where hints grow old a fallback lets go of its copy
+    /// when all other owners have it, which are N - 1, and who is away for the grace time comes back without those that it held.
     pub fn copies_owed(&self, write: &Write, now: Moment) -> usize {
         match self.grace {
-            Some(_) if write.invoked + HELD_FOR <= now => 1,
-            _ => write.quorum.size,
+            Some(grace) if write.invoked + grace <= now => 1,
+            Some(_) => write.quorum.size.min(OTHER_OWNERS),
+            None => write.quorum.size,
         }
     }
 

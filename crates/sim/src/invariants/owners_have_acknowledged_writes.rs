@@ -42,7 +42,10 @@ pub fn check(
             let Some(dot) = write.dot().filter(|_| write.quorum.strict) else {
                 continue;
             };
-            if !history.stable(write.invoked, now) || replaced(write) {
+            if !history.stable(write.invoked, now)
+                || replaced(write)
+                || history.forgettable(write, now)
+            {
                 continue;
             }
             for owners in &rings {
