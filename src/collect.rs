@@ -129,7 +129,12 @@ fn others(view: &View, partition: PartitionId) -> Vec<NodeId> {
 
 /// Those without a proof under the present ring, and those whose grace is over. A proof from the future is none: a clock was
 /// set back since.
-fn sort(page: Vec<Tombstone>, change: u64, now_ms: u64, grace_ms: u64) -> (Vec<Found>, Vec<Found>) {
+fn sort(
+    page: Vec<Tombstone>,
+    change: u64,
+    now_ms: u64,
+    grace: Duration,
+) -> (Vec<Found>, Vec<Found>) {
     let (mut unproven, mut due) = (Vec::new(), Vec::new());
     for Tombstone { key, hash, proof } in page {
         match proof.filter(|proof| proof.change == change && proof.since_ms <= now_ms) {
