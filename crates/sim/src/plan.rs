@@ -227,7 +227,7 @@ impl Plan {
         let mut forgetting = Dice::new(seed, "grace");
         let grace = forgetting
             .chance(400)
-            .then(|| Duration::from_secs(forgetting.within(15, 25)));
+            .then(|| Duration::from_secs(forgetting.within(13, 20)));
         let faults: BTreeMap<Fault, u64> = Fault::ALL
             .into_iter()
             .filter(|fault| spare || !fault.loses_a_disk())
