@@ -65,6 +65,17 @@ pub struct Delivered {
     pub next: Option<Place>,
 }
 
+impl Delivered {
+    /// Counts one object.
+    pub(crate) fn count(&mut self, is_released: bool) {
+        if is_released {
+            self.released += 1;
+        } else {
+            self.left += 1;
+        }
+    }
+}
+
 /// The scheduler of deliveries: events in, [`Shipment`]s out, no I/O and no clock.
 ///
 /// Each target's hints are delivered in passes from the first to the last, one batch under way at a time. Targets

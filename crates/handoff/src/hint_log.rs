@@ -204,7 +204,10 @@ impl HintLog {
             settle
                 .batch()
                 .delete(&Family::HINTS, marker::encode(target, key));
-            if !keeps(key) && !self.is_held_beside(key, Some(target))? {
+            let is_last = !keeps(key)
+                && !self.is_marked_beside(key, Some(target))?
+                && !self.ledger.leave_to_slices_of(key.token(), target);
+            if is_last {
                 settle.drop_record();
             }
             Ok::<bool, Error>(true)

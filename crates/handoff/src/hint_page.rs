@@ -1,5 +1,6 @@
 //! Deliveries of what is held: which page comes next, and what its acknowledgement lets go.
 
+use std::iter;
 use std::num::NonZeroUsize;
 
 use dynamokv_ring::NodeId;
@@ -34,9 +35,19 @@ pub struct Pending {
     target: NodeId,
     hints: Vec<(ObjectKey, StateHash)>,
     damaged: usize,
-    /// The slice that the page is of, if it is of one, and whether it is the last page of it.
-    slice: Option<(Slice, bool)>,
+    /// Where the page is of slices, what of it is of which, in order; else nothing.
+    portions: Vec<Portion>,
     next: Option<Place>,
+}
+
+/// The part of a page that is of one slice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Portion {
+    slice: Slice,
+    objects: usize,
+    damaged: usize,
+    /// Whether the slice ends with it.
+    is_last: bool,
 }
 
 impl Pending {
@@ -72,7 +83,7 @@ impl HintLog {
         let first_slice = || self.slice_after(target, None, limits);
         match &shipment.from {
             Some(Place::Slice { slice, after }) => {
-                self.page_of_slice(target, *slice, after.as_ref(), limits)
+                self.page_of_slices(target, *slice, after.clone(), limits)
             }
             hints => {
                 let after = hints.as_ref().and_then(|place| match place {
@@ -122,7 +133,7 @@ impl HintLog {
             target,
             hints: Vec::new(),
             damaged: 0,
-            slice: None,
+            portions: Vec::new(),
             next: None,
         };
         let (mut seen, mut bytes) = (0, 0);
@@ -174,38 +185,68 @@ impl HintLog {
         Ok((HintPage { page, pending }, oldest_ms))
     }
 
-    /// All that is here of `slice` after `after`.
-    fn page_of_slice(
+    /// All that is here of `slice` after `after`, and of the slices behind it as long as there is room: many are small, and
+    /// a round trip and a sync are for all of them.
+    fn page_of_slices(
         &self,
         target: NodeId,
-        slice: Slice,
-        after: Option<&ObjectKey>,
+        mut slice: Slice,
+        mut after: Option<ObjectKey>,
         limits: &PageLimits,
     ) -> Result<HintPage> {
-        if after.is_none() {
-            self.ledger.begin_slice(target, slice);
-            // Whatever was marked before that is now in reach of the scan.
-            self.store.barrier();
-        }
-        let (items, bytes) = (limits.items.get(), limits.bytes.get());
-        let scanned = self.store.scan(slice.range(), after, items, bytes)?;
-        let damaged = scanned.damaged.len();
-        let page = Page::from(scanned);
-        let hash = |entry: &Entry| (entry.key.clone(), StateHash::of(&entry.key, &entry.state));
-        let pending = Pending {
+        let (items_max, bytes_max) = (limits.items.get(), limits.bytes.get());
+        let mut page = Page::default();
+        let mut pending = Pending {
             target,
-            hints: page.entries.iter().map(hash).collect(),
-            damaged,
-            slice: Some((slice, page.next.is_none())),
-            next: match page.next.clone() {
+            hints: Vec::new(),
+            damaged: 0,
+            portions: Vec::new(),
+            next: None,
+        };
+        let mut bytes = 0;
+        loop {
+            if after.is_none() {
+                self.ledger.begin_slice(target, slice);
+                // Whatever was marked before that is now in reach of the scan.
+                self.store.barrier();
+            }
+            let room = (items_max - page.entries.len(), bytes_max - bytes);
+            let scanned = self
+                .store
+                .scan(slice.range(), after.as_ref(), room.0, room.1)?;
+            let next = scanned.next.clone();
+            let portion = Portion {
+                slice,
+                objects: scanned.entries.len(),
+                damaged: scanned.damaged.len(),
+                is_last: next.is_none(),
+            };
+            pending.damaged += portion.damaged;
+            pending.portions.push(portion);
+            for entry in Page::from(scanned).entries {
+                bytes += entry.bytes();
+                let hash = StateHash::of(&entry.key, &entry.state);
+                pending.hints.push((entry.key.clone(), hash));
+                page.entries.push(entry);
+            }
+            pending.next = match next {
                 Some(key) => Some(Place::Slice {
                     slice,
                     after: Some(key),
                 }),
                 None => self.slice_after(target, Some(slice), limits),
-            },
-        };
-        Ok(HintPage { page, pending })
+            };
+            let is_full = page.entries.len() >= items_max
+                || bytes >= bytes_max
+                || pending.portions.len() >= items_max;
+            match &pending.next {
+                Some(Place::Slice {
+                    slice: behind,
+                    after: None,
+                }) if !is_full => (slice, after) = (*behind, None),
+                _ => return Ok(HintPage { page, pending }),
+            }
+        }
     }
 
     fn slice_after(
@@ -232,34 +273,43 @@ impl HintLog {
         accepted: &[bool],
         keeps: impl Fn(&ObjectKey) -> bool,
     ) -> Result<Delivered> {
-        let Pending { target, slice, .. } = pending;
+        let target = pending.target;
         let mut outcome = Delivered {
             next: pending.next,
             left: pending.damaged,
             ..Delivered::default()
         };
-        for (index, (key, hash)) in pending.hints.iter().enumerate() {
-            let released = accepted.get(index) == Some(&true)
-                && match slice {
-                    None => intact(self.release(key, target, *hash, &keeps))?
-                        .is_some_and(|released| released.marker_removed),
-                    Some(_) => {
-                        intact(self.release_of_slice(key, target, *hash, &keeps))?.unwrap_or(false)
-                    }
-                };
-            if released {
-                outcome.released += 1;
-            } else {
-                outcome.left += 1;
+        let mut hints = pending
+            .hints
+            .iter()
+            .zip(accepted.iter().chain(iter::repeat(&false)));
+        for Portion {
+            slice,
+            objects,
+            damaged,
+            is_last,
+        } in pending.portions
+        {
+            let mut is_left = damaged > 0;
+            for ((key, hash), accepted) in hints.by_ref().take(objects) {
+                let released = *accepted
+                    && intact(self.release_of_slice(key, target, *hash, &keeps))?.unwrap_or(false);
+                outcome.count(released);
+                is_left |= !released;
             }
-        }
-        if let Some((slice, is_last)) = slice {
-            if outcome.left > 0 {
+            if is_left {
                 self.ledger.leave_in_slice(target, slice);
             }
             if is_last && !self.release_slice(target, slice)? {
                 outcome.left += 1;
             }
+        }
+        // Where the page is of single hints.
+        for ((key, hash), accepted) in hints {
+            let released = *accepted
+                && intact(self.release(key, target, *hash, &keeps))?
+                    .is_some_and(|released| released.marker_removed);
+            outcome.count(released);
         }
         Ok(outcome)
     }

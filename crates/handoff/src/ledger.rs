@@ -168,22 +168,46 @@ impl Ledger {
 
     /// A pass through the slice ended: if nothing of it is left it is held no longer, and `forget` removes its marker
     /// before another one can be put in its place. Whether that is so.
+    ///
+    /// What others hold of the slice was perhaps kept for the sake of this one: they go through it once more, to let it go.
     pub(crate) fn end_slice(
         &self,
         target: NodeId,
         slice: Slice,
         forget: impl FnOnce() -> Result<()>,
     ) -> Result<bool> {
-        let ended = self.with(target, |account| match account.slices.get(&slice) {
-            Some(whole) if whole.touched => Ok(false),
-            Some(_) => {
-                forget()?;
-                account.slices.remove(&slice);
-                Ok(true)
+        // Nobody else looks or marks meanwhile.
+        let mut accounts = self.accounts.write();
+        let Some(account) = accounts.get_mut(&target).map(Mutex::get_mut) else {
+            return Ok(true);
+        };
+        match account.slices.get(&slice) {
+            Some(whole) if whole.touched => return Ok(false),
+            Some(_) => forget()?,
+            None => return Ok(true),
+        }
+        account.slices.remove(&slice);
+        for other in accounts.values_mut().map(Mutex::get_mut) {
+            if let Some(whole) = other.slices.get_mut(&slice) {
+                whole.touched = true;
             }
-            None => Ok(true),
-        });
-        ended.unwrap_or(Ok(true))
+        }
+        Ok(true)
+    }
+
+    /// Whether the token's slice is held as a whole for anybody but `except`. If so they go through it once more: it is
+    /// up to them to let go of the key.
+    pub(crate) fn leave_to_slices_of(&self, token: Token, except: NodeId) -> bool {
+        let slice = Slice::of(token);
+        let accounts = self.accounts.read();
+        let mut is_held = false;
+        for (_, account) in accounts.iter().filter(|(target, _)| **target != except) {
+            if let Some(whole) = account.lock().slices.get_mut(&slice) {
+                whole.touched = true;
+                is_held = true;
+            }
+        }
+        is_held
     }
 
     /// A pass over the single markers begins.

@@ -56,15 +56,17 @@ impl Network {
                 let Ok((stream, peer)) = listener.accept().await else {
                     continue;
                 };
-                // Not one of the nodes, or gone again.
-                let Some(origin) = origin(peer, &processes).await else {
-                    continue;
-                };
-                let link = Link {
-                    ends: (origin, node),
-                    cut: cut.clone(),
-                };
-                guests.spawn(let_through(stream, address.clone(), link));
+                let (address, cut) = (address.clone(), cut.clone());
+                let processes = Arc::clone(&processes);
+                // By itself: to look for the origin takes a while, and nobody else shall wait for it.
+                guests.spawn(async move {
+                    // Not one of the nodes, or gone again.
+                    let Some(origin) = origin(peer, &processes).await else {
+                        return;
+                    };
+                    let ends = (origin, node);
+                    let_through(stream, address, Link { ends, cut }).await;
+                });
                 while guests.try_join_next().is_some() {}
             }
         });

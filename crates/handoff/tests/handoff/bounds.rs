@@ -96,6 +96,64 @@ fn what_is_marked_in_a_slice_during_its_handover_is_handed_over_too() {
 }
 
 #[test]
+fn a_page_is_filled_with_as_many_slices_as_it_has_room_for() {
+    let holder = with_hints(301, 1);
+    let held = holder.log.held(AWAY).unwrap();
+    let (mut from, mut pages) = (None, 0);
+    loop {
+        let shipment = Shipment { target: AWAY, from };
+        let page = holder.log.batch(&shipment, &limits(at_most(100), many()));
+        let page = page.unwrap();
+        assert!(page.page.entries.len() <= 100);
+        pages += 1;
+        let accepted = vec![true; page.page.entries.len()];
+        let outcome = holder.log.acknowledge(page.pending, &accepted, |_| false);
+        from = outcome.unwrap().next;
+        if from.is_none() {
+            break;
+        }
+    }
+    assert!(held.slices > 200 && pages < 8, "{pages} pages");
+    assert!(holder.log.held(AWAY).unwrap().is_empty());
+}
+
+#[test]
+fn of_several_slices_the_one_with_a_refused_object_stays() {
+    let holder = with_hints(4, 1);
+    let first = holder.log.batch(
+        &Shipment {
+            target: AWAY,
+            from: None,
+        },
+        &limits(many(), many()),
+    );
+    let pending = first.unwrap().pending;
+    let from = pending.next().cloned();
+    let shipment = Shipment { target: AWAY, from };
+    let page = holder
+        .log
+        .batch(&shipment, &limits(many(), many()))
+        .unwrap();
+    assert_eq!(page.page.entries.len(), 3, "each of a slice of its own");
+    let keys: Vec<ObjectKey> = page
+        .page
+        .entries
+        .into_iter()
+        .map(|entry| entry.key)
+        .collect();
+    let outcome = holder
+        .log
+        .acknowledge(page.pending, &[true, false, true], |_| false)
+        .unwrap();
+    assert_eq!((outcome.released, outcome.left), (2, 2));
+    let held = |key| holder.log.is_held_for(key, AWAY).unwrap();
+    assert_eq!(
+        keys.iter().map(held).collect::<Vec<_>>(),
+        [false, true, false]
+    );
+}
+
+#[test]
 fn a_refused_object_keeps_its_slice() {
     let holder = with_hints(2, 1);
     let slice = Slice::of(numbered(1).token());
