@@ -185,6 +185,8 @@ impl Nemesis {
             Fault::Join => self.operator.join(&mut self.dice),
             Fault::Leave => self.operator.leave(place).await,
             Fault::NewPlace => self.operator.give_place(place, &mut self.dice).await,
+            // One at a time, or soon nobody would be there.
+            Fault::LongAbsence if self.is_anybody_away() => {}
             Fault::LongAbsence => self.crash(place, LONG_ABSENCE),
             Fault::ClockJump => {
                 let by =
@@ -194,6 +196,12 @@ impl Nemesis {
         }
         let over = self.world.now() + self.dice.duration(SHORT, LONG * 3);
         self.ending.push((over, fault, place));
+    }
+
+    /// Whether a node will be down for longer than by a crash.
+    fn is_anybody_away(&self) -> bool {
+        let soon = self.world.now() + LONG;
+        self.down_until.values().any(|until| *until > soon)
     }
 
     fn end_what_is_over(&mut self) {
