@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use dynamokv::NodeConfig;
 use dynamokv::rpc::pb::{
     AnswerKind, GetRequest, HintsRequest, LeaveRequest, MembersRequest, PutRequest, QuorumMode,
     RemoveRequest,
@@ -585,6 +586,64 @@ async fn a_deleted_key_stays_deleted_when_a_replica_that_was_away_returns() {
             cell.config.name
         );
     }
+}
+
+/// Nodes that forget deletes after two seconds.
+async fn forgetful(size: usize) -> Vec<Cell> {
+    let forgets = |config: &mut NodeConfig| {
+        config.hint_age_max_s = 1;
+        config.tombstone_grace_s = 2;
+        config.tombstone_interval_ms = 50;
+        config.exchange_interval_ms = 50;
+    };
+    let mut cells = cluster(size).await;
+    for cell in &mut cells {
+        forgets(&mut cell.config);
+        cell.stop().await;
+        cell.restart().await.unwrap();
+    }
+    cells
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_key_is_forgotten_once_every_owner_knows_and_not_before() {
+    let mut cells = forgetful(4).await;
+    let client = cells[0].client();
+    let context = client.put("k", "v", b"").await.unwrap().context;
+    let owners = client.owners("k").await;
+    let away = (1..4)
+        .find(|index| owners.contains(&cells[*index].id()))
+        .unwrap();
+    let returning = cells[away].client();
+    eventually("the replica has the value", async || {
+        !returning.own("k").await.values.is_empty()
+    })
+    .await;
+    cells[away].kill().await;
+    eventually("the delete is acknowledged", async || {
+        client.delete("k", &context).await.is_ok()
+    })
+    .await;
+    // Longer than the grace time: an owner that is away has confirmed nothing.
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    let mut remembered = 0;
+    for (_, cell) in cells.iter().enumerate().filter(|(index, _)| *index != away) {
+        remembered += usize::from(!cell.client().own("k").await.state_hash.is_empty());
+    }
+    assert!(remembered >= 2, "only {remembered} remember the delete");
+    cells[away].restart().await.unwrap();
+    eventually("nobody remembers the key", async || {
+        for cell in &cells {
+            if !cell.client().own("k").await.state_hash.is_empty() {
+                return false;
+            }
+        }
+        true
+    })
+    .await;
+    let again = client.put("k", "again", b"").await.unwrap();
+    assert_eq!(client.values("k").await, ["again"]);
+    assert_ne!(again.context, context);
 }
 
 /// Stops all nodes, changes the disk of one, and starts all again, with exchanges all the time.

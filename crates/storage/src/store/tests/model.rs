@@ -321,6 +321,9 @@ impl World {
 
     fn fresh_value(&mut self) -> Value {
         self.values += 1;
+        if self.values % 3 == 0 {
+            return Value::tombstone(HybridTime(1));
+        }
         value(&self.values.to_string())
     }
 
@@ -344,6 +347,15 @@ impl World {
     fn check(&mut self) {
         assert_eq!(self.content(), self.visible);
         self.account.check(&self.store);
+        let (tombstones, _) = self
+            .store
+            .tombstones(TokenRange::ALL, None, usize::MAX)
+            .unwrap();
+        let deleted = |state: &State| {
+            !state.is_empty() && state.values().all(|(_, value)| value.is_tombstone())
+        };
+        let expected = self.visible.values().filter(|state| deleted(state)).count();
+        assert_eq!(tombstones.len(), expected);
         for (place, name) in KEYS.iter().enumerate() {
             assert_eq!(
                 self.store.get(&super::key(name)).unwrap().as_ref(),
