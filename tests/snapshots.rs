@@ -56,11 +56,10 @@ async fn put(client: &Client, key: &str, value: &str) -> Dot {
         key: key.to_owned().into(),
         value: value.to_owned().into(),
         context,
-        return_values: true,
         ..PutRequest::default()
     };
-    let reply = client.put_request(request).await.unwrap();
-    reply.values[0].clock.parse().unwrap()
+    client.put_request(request).await.unwrap();
+    client.own(key).await.values[0].clock.parse().unwrap()
 }
 
 /// A read that all three replicas must answer themselves.

@@ -82,7 +82,8 @@ async fn a_foreign_column_family_is_named_with_the_remedy() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_lacks_a_column_family_is_named_and_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
-    let engine = std::sync::Arc::new(open(folder.path(), &[Family::META, Family::OBJECTS]));
+    let families = [Family::META, Family::OBJECTS, Family::TOMBSTONES];
+    let engine = std::sync::Arc::new(open(folder.path(), &families));
     let store = ObjectStore::open(engine, StoreOptions::new(7, 7)).unwrap();
     store.close().unwrap();
     drop(store);

@@ -50,11 +50,7 @@ pub fn config(name: &str) -> NodeConfig {
 }
 
 pub fn memory() -> Arc<dyn Engine> {
-    Arc::new(MemoryEngine::new([
-        Family::OBJECTS,
-        Family::META,
-        Family::HINTS,
-    ]))
+    Arc::new(MemoryEngine::new(Family::CLUSTER))
 }
 
 impl Cell {

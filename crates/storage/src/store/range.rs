@@ -96,6 +96,7 @@ impl ObjectStore {
         self.refuse_if_closed()?;
         let mut batch = Batch::new();
         let mut dropped = Vec::new();
+        let mut records = 0;
         let (mut last, mut next) = (None, None);
         let snapshot = self.engine().snapshot();
         let entries = snapshot.range(&Family::OBJECTS, bounds.after(after))?;
@@ -106,6 +107,7 @@ impl ObjectStore {
                 break;
             }
             if keyspace.holds(&engine_key) {
+                records += 1;
                 batch.delete(&Family::TOMBSTONES, engine_key.clone());
                 batch.delete(&Family::OBJECTS, engine_key.clone());
                 if self.observer.is_some()
@@ -121,7 +123,6 @@ impl ObjectStore {
             last = Some(engine_key);
         }
         drop(snapshot);
-        let records = batch.len() as u64;
         let seq = if batch.is_empty() {
             self.sync.newest()
         } else {
