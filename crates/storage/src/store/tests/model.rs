@@ -321,7 +321,7 @@ impl World {
 
     fn fresh_value(&mut self) -> Value {
         self.values += 1;
-        if self.values % 3 == 0 {
+        if self.values.is_multiple_of(3) {
             return Value::tombstone(HybridTime(1));
         }
         value(&self.values.to_string())
