@@ -13,7 +13,7 @@ use dynamokv::coordinator::{
     ReplicaState, ReplicaTransport, ReplicaWrite,
 };
 use dynamokv::gossip::{GossipTransport, Message, TransportError};
-use dynamokv::handoff::{Entry, Page, RangeRequest};
+use dynamokv::handoff::{CollectRequest, Entry, Page, RangeRequest};
 use dynamokv::ring::NodeId;
 use dynamokv::rpc::{KvService, PeerService};
 use dynamokv::storage::planted::{self, Bug};
@@ -94,6 +94,17 @@ impl HandoverTransport for Network {
         _: Duration,
     ) -> Result<Vec<bool>, ReplicaError> {
         self.reach(to)?.send_hints(fence, entries.to_vec()).await
+    }
+
+    async fn collect_tombstones(
+        &self,
+        to: NodeId,
+        fence: Fence,
+        request: &CollectRequest,
+        _: Duration,
+    ) -> Result<Vec<bool>, ReplicaError> {
+        let service = self.reach(to)?;
+        service.collect_tombstones(fence, request.clone()).await
     }
 
     async fn fetch_range(

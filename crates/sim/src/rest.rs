@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dynamokv::coordinator::View;
+use dynamokv::gossip::Wait;
 use dynamokv::ring::{NodeId, Token, TokenRange};
 use dynamokv::storage::{State, StateHash};
 use dynamokv::{Parts, Transport};
@@ -69,7 +70,11 @@ pub fn at_rest<T: Transport>(
             restless.push(format!("n{place} sees another ring, or an open change"));
         }
         let pending = parts.gossip().with(|gossip| gossip.pending());
-        if let Some(pending) = pending.first() {
+        // Who is down here is one that lost its disk before it was let in: all nodes that there are run.
+        if let Some(pending) = pending
+            .iter()
+            .find(|pending| pending.waits_for != Some(Wait::Down))
+        {
             restless.push(format!("n{place} sees {pending:?}"));
         }
         if !view.current.contains(parts.id()) {
