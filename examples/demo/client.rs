@@ -118,6 +118,7 @@ impl Client {
         Ok(self.answer("for the members", members)?.members)
     }
 
+    /// Those for whom it holds something, and those who have got something.
     pub(crate) async fn hints(&self) -> Result<Vec<pb::HintCount>, Failure> {
         let hints = self.admin.clone().hints(pb::HintsRequest {}).await;
         Ok(self.answer("for its hints", hints)?.targets)

@@ -30,7 +30,8 @@ pub(crate) async fn play(
 
     let look = async || {
         for node in cluster.running() {
-            if let Some(hints) = node.hints().await?.first() {
+            let held = node.hints().await?;
+            if let Some(hints) = held.iter().find(|held| held.count > 0) {
                 let target = cluster.named(&hints.target);
                 return Err(format!(
                     "{} still keeps {} hints for {target}",
