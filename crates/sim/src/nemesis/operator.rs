@@ -117,10 +117,13 @@ impl Operator {
     /// Takes note of those that are gone as they were asked to: nobody is expected there any more.
     pub(super) fn see_off(&mut self) {
         for place in self.world.occupied() {
-            let (asked, ended, id) = self.world.host(place, |host| {
-                (host.was_asked_to_leave(), host.ended().is_some(), host.id())
+            let (asked, gone, id) = self.world.host(place, |host| {
+                // One whose disk failed may have been let in meanwhile, and goes on with leaving after its next start.
+                let ended = host.ended();
+                let gone = ended.is_some_and(|reason| !reason.starts_with("storage"));
+                (host.was_asked_to_leave(), gone, host.id())
             });
-            let Some(id) = id.filter(|_| asked && ended) else {
+            let Some(id) = id.filter(|_| asked && gone) else {
                 continue;
             };
             let others: Vec<Arc<Parts<Wires>>> = self.others(place);
