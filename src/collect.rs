@@ -43,11 +43,7 @@ pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>, config: CollectConfig)
         if let Err(error) = persist::save_alive(&core.store, (core.wall_clock)()) {
             tracing::debug!(%error, "it could not be noted that this node runs");
         }
-        let view = core.cluster.view();
-        for partition in view.current.partition_ids() {
-            if view.current.owners_of(partition).first() != Some(&core.me) {
-                continue;
-            }
+        for partition in core.cluster.view().current.partition_ids() {
             if let Err(error) = sweep(&core, partition, config).await {
                 tracing::debug!(%partition, %error, "tombstones wait");
             }
