@@ -2,7 +2,6 @@
 //! owners that one of them has whatever was acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use dynamokv_coordinator::{Membership, View};
 use dynamokv_ring::{NodeId, PartitionId};
@@ -47,23 +46,31 @@ impl Refill {
             self.recall(core, &recalled);
         }
         if self.unsaved {
-            let left = Arc::clone(&core.cluster.view().forgotten);
-            match persist::save_forgotten(&core.store, &left) {
-                Ok(()) => self.unsaved = false,
-                Err(error) => tracing::warn!(%error, "what was refilled could not be noted"),
-            }
+            self.save(core, &core.cluster.view().forgotten);
         }
     }
 
     fn recall<T: Transport>(&mut self, core: &Core<T>, partitions: &BTreeSet<PartitionId>) {
+        let left: BTreeSet<PartitionId> = &*core.cluster.view().forgotten - partitions;
+        let owned = |partition: &PartitionId| core.cluster.view().current.owns(core.me, *partition);
+        let is_last = !left.iter().any(owned);
+        self.unsaved = true;
+        // The last is noted before anybody can see it: a stop right after must not ask for all of it again.
+        if is_last {
+            self.save(core, &left);
+        }
         core.cluster.recalled(partitions);
         self.compared
             .retain(|partition, _| !partitions.contains(partition));
-        self.unsaved = true;
-        let owned =
-            |partition: &&PartitionId| core.cluster.view().current.owns(core.me, **partition);
-        if core.cluster.view().forgotten.iter().find(owned).is_none() {
+        if is_last {
             tracing::info!("all partitions are refilled: this node counts in reads again");
+        }
+    }
+
+    fn save<T: Transport>(&mut self, core: &Core<T>, left: &BTreeSet<PartitionId>) {
+        match persist::save_forgotten(&core.store, left) {
+            Ok(()) => self.unsaved = false,
+            Err(error) => tracing::warn!(%error, "what was refilled could not be noted"),
         }
     }
 
