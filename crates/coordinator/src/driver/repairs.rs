@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use dynamokv_ring::NodeId;
 use dynamokv_storage::ObjectKey;
@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 /// The repairs under way: at most one of a key at a replica.
 #[derive(Default)]
 pub(crate) struct Repairs {
-    under_way: Mutex<HashSet<(NodeId, ObjectKey)>>,
+    under_way: Mutex<BTreeSet<(NodeId, ObjectKey)>>,
 }
 
 /// The right to repair a key at a replica, until it is dropped.
