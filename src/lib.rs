@@ -37,10 +37,12 @@ pub use dynamokv_gossip as gossip;
 pub use dynamokv_handoff as handoff;
 pub use dynamokv_ring as ring;
 pub use dynamokv_rpc as rpc;
+pub use dynamokv_settings as settings;
 pub use dynamokv_storage as storage;
 pub use dynamokv_vclock as vclock;
 
-pub use config::{ConfigError, DurabilityMode, EngineKind, NodeConfig};
+pub use config::{DurabilityMode, EngineKind, NodeConfig};
+pub use dynamokv_settings::Invalid as ConfigError;
 pub use error::Error;
 pub use network::Network;
 pub use node::{Node, NodeBuilder};
