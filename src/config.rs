@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dynamokv_handoff::{DeliveryConfig, HintBounds, TransferConfig};
 use dynamokv_ring::NodeId;
+use dynamokv_rpc::{PeersConfig, ServerConfig};
 use dynamokv_settings::{Layers, Schema, Settings};
 use dynamokv_storage::Family;
 use schemars::JsonSchema;
@@ -69,6 +70,8 @@ pub struct NodeConfig {
     pub listen: String,
     /// Address that other nodes and clients reach this node at, when it differs from `listen`.
     pub advertise: Option<String>,
+    /// Address of the HTTP port for operators' tools, `host:port`: `/livez`, `/readyz`, `/metrics`. Without it there is none.
+    pub admin_listen: Option<String>,
     /// Failure zone; replicas of a key lie in distinct zones where there are enough.
     pub zone: String,
     /// Share of the data relative to other nodes; 100 is an ordinary node.
@@ -157,9 +160,24 @@ pub struct NodeConfig {
     /// Kibibytes that it asks for at once, about. Four pages are on their way at a time.
     #[schemars(range(min = 1, max = 4_096))]
     pub transfer_page_kib: u32,
-    /// Requests under way at once; one more is refused as overloaded.
+    /// Requests of clients under way at once; one more is refused as overloaded, with nothing done.
     #[schemars(extend("x-section" = "Limits"), range(min = 1))]
     pub in_flight_max: usize,
+    /// Requests of other nodes under way at once, gossip aside; one more is refused, as from a node that is slow.
+    #[schemars(range(min = 1))]
+    pub peer_in_flight_max: usize,
+    /// Connections at once, of clients and nodes; one more is closed.
+    #[schemars(range(min = 1))]
+    pub connections_max: usize,
+    /// Streams at once on one connection; the requests beyond wait at the client. All requests of another node share one connection.
+    #[schemars(range(min = 1))]
+    pub streams_max: u32,
+    /// The greatest value that a client may write, in bytes. The same on all nodes.
+    #[schemars(range(min = 1, max = 67_108_864))]
+    pub value_bytes_max: usize,
+    /// The greatest message between nodes, in mebibytes: what the siblings of one key come to must fit. The same on all nodes.
+    #[schemars(range(min = 1, max = 2_047))]
+    pub peer_message_mib_max: usize,
     /// Serve the raw single-node service alone, without a cluster.
     #[schemars(extend("x-section" = "A node alone"))]
     pub standalone: bool,
@@ -174,6 +192,7 @@ impl Default for NodeConfig {
             id: None,
             listen: "127.0.0.1:7070".to_owned(),
             advertise: None,
+            admin_listen: None,
             data_dir: PathBuf::from("dynamokv-data"),
             snapshot_dir: None,
             engine: EngineKind::default(),
@@ -207,6 +226,11 @@ impl Default for NodeConfig {
             siblings_soft: 16,
             siblings_hard: 256,
             in_flight_max: 4_096,
+            peer_in_flight_max: 8_192,
+            connections_max: 4_096,
+            streams_max: 4_096,
+            value_bytes_max: 4 << 20,
+            peer_message_mib_max: 256,
             standalone: false,
             families: Vec::new(),
         }
@@ -268,6 +292,27 @@ impl NodeConfig {
         }
     }
 
+    /// The bounds of the server.
+    pub(crate) fn server(&self) -> ServerConfig {
+        ServerConfig {
+            value_bytes_max: self.value_bytes_max,
+            peer_message_bytes_max: self.peer_message_mib_max << 20,
+            client_requests_max: self.in_flight_max,
+            peer_requests_max: self.peer_in_flight_max,
+            connections_max: self.connections_max,
+            streams_max: self.streams_max,
+            ..ServerConfig::default()
+        }
+    }
+
+    /// How other nodes are reached.
+    pub(crate) fn peers(&self) -> PeersConfig {
+        PeersConfig {
+            message_bytes_max: self.peer_message_mib_max << 20,
+            ..PeersConfig::default()
+        }
+    }
+
     pub(crate) fn gossip_interval(&self) -> Duration {
         Duration::from_millis(self.gossip_interval_ms)
     }
@@ -313,7 +358,10 @@ impl Settings for NodeConfig {
         self.raw_families()?;
         let seeds = self.seeds.iter().map(|seed| ("seeds", seed));
         let advertise = self.advertise.iter().map(|address| ("advertise", address));
-        for (key, address) in seeds.chain(advertise).chain([("listen", &self.listen)]) {
+        let admin = self.admin_listen.iter();
+        let admin = admin.map(|address| ("admin-listen", address));
+        let given = seeds.chain(advertise).chain(admin);
+        for (key, address) in given.chain([("listen", &self.listen)]) {
             check_address(key, address)?;
         }
         let (replicas, hard) = (self.replicas, self.siblings_hard);
@@ -418,7 +466,10 @@ mod tests {
     #[test]
     fn each_limit_names_its_key() {
         type Change = fn(&mut NodeConfig);
-        let cases: [(&str, Change); 24] = [
+        let cases: [(&str, Change); 27] = [
+            ("admin-listen", |c| c.admin_listen = Some("7071".into())),
+            ("connections-max", |c| c.connections_max = 0),
+            ("value-bytes-max", |c| c.value_bytes_max = 1 << 30),
             ("id", |c| c.id = Some("7".into())),
             ("replace", |c| c.replace = Some("7".into())),
             ("replace", |c| {

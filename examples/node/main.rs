@@ -86,8 +86,12 @@ async fn run_member(config: NodeConfig) -> Result<(), Box<dyn Error>> {
         );
     }
     let node = Node::builder(config).start().await?;
+    let admin = node.admin_address();
+    let admin = admin.map_or(String::new(), |address| {
+        format!(", for operators' tools on {address}")
+    });
     say(&format!(
-        "node {} listens on {} ({about})",
+        "node {} listens on {}{admin} ({about})",
         node.id(),
         node.address()
     ));
