@@ -48,12 +48,9 @@ impl<T: Transport> Core<T> {
         &self,
         entries: impl IntoIterator<Item = &'a Entry>,
     ) -> Result<Option<WriteSeq>, dynamokv_storage::Error> {
-        let mut newest = None;
-        for Entry { key, state } in entries {
-            let joined = self.store.join(key, state, |_| {})?;
-            newest = newest.max(Some(joined.seq));
-        }
-        Ok(newest)
+        let entries = entries.into_iter();
+        self.store
+            .join_all(entries.map(|Entry { key, state }| (key, state)))
     }
 
     /// Tells the failure detector whether a request reached `to`.

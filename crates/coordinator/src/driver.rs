@@ -1,5 +1,6 @@
 //! The tokio shell: runs the state machines against a transport, a store and the clock.
 
+mod repairs;
 mod run;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use self::repairs::Repairs;
 use self::run::{GetRun, PutRun, run_get, run_put};
 use crate::config::Config;
 use crate::{
@@ -37,6 +39,7 @@ pub(crate) struct Shared<M, T, H> {
     pub(crate) transport: Arc<T>,
     pub(crate) replica: Arc<Replica<M, H>>,
     pub(crate) drain: Arc<Drain>,
+    pub(crate) repairs: Repairs,
     pub(crate) background: Arc<Semaphore>,
     foreground: Arc<Semaphore>,
     clock: Mutex<HybridClock>,
@@ -94,6 +97,7 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
                 transport,
                 replica,
                 drain: Arc::default(),
+                repairs: Repairs::default(),
                 clock: Mutex::default(),
                 wall_clock,
             }),
