@@ -5,10 +5,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dynamokv_coordinator::WallClock;
 use dynamokv_ring::NodeId;
-use dynamokv_rpc::{Listener, Peers, PeersConfig};
+use dynamokv_rpc::{Listener, Peers};
 use dynamokv_storage::{Engine, SyncMode};
 use tokio::net::TcpListener;
 
+use crate::http::{self, Http};
 use crate::parts::{Addresses, Parts, Surroundings};
 use crate::service::Server;
 use crate::{Error, Network, NodeConfig, engine};
@@ -70,11 +71,24 @@ impl NodeBuilder {
     pub async fn start(self) -> Result<Node, Error> {
         let engine = self.open_engine()?;
         let (listener, local) = listen(&self.config.listen).await?;
-        let connect = |book| Peers::new(Arc::new(book), PeersConfig::default());
-        self.serve(engine, listener, local, connect)
+        let admin = match &self.config.admin_listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        let peers = self.config.peers();
+        let connect = |book| Peers::new(Arc::new(book), peers);
+        let mut node = self.serve(engine, listener, local, connect)?;
+        if let Some((listener, address)) = admin {
+            let (load, health) = (node.server.load(), node.server.health());
+            let routes = http::routes(node.parts.service(), load, health);
+            tracing::info!(%address, "the HTTP port for operators' tools listens");
+            node.admin = Some(Http::serve(listener, address, routes));
+        }
+        Ok(node)
     }
 
-    /// As [`start`](Self::start), but over a network of the caller's; the configuration must name the port.
+    /// As [`start`](Self::start), but over a network of the caller's; the configuration must name the port. No HTTP port is
+    /// opened.
     ///
     /// # Errors
     /// As those of [`start`](Self::start).
@@ -83,7 +97,8 @@ impl NodeBuilder {
         let local = self.config.listen.clone();
         let listening = network.listen(&local).await;
         let listener = listening.map_err(|reason| Error::listen(&local, reason))?;
-        let connect = |book| Peers::over(Arc::new(book), PeersConfig::default(), network);
+        let peers = self.config.peers();
+        let connect = |book| Peers::over(Arc::new(book), peers, network);
         self.serve(engine, listener, local, connect)
     }
 
@@ -125,6 +140,7 @@ impl NodeBuilder {
             parts,
             address,
             server,
+            admin: None,
         })
     }
 }
@@ -134,6 +150,7 @@ pub struct Node {
     parts: Parts<Peers>,
     address: String,
     server: Server,
+    admin: Option<Http>,
 }
 
 impl Node {
@@ -150,6 +167,11 @@ impl Node {
     /// Where others reach it.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Where its HTTP port for operators' tools is reached, if it has one.
+    pub fn admin_address(&self) -> Option<&str> {
+        self.admin.as_ref().map(Http::address)
     }
 
     /// What it is made of.
@@ -178,6 +200,7 @@ impl Node {
         self.server.stop().await;
         let id = self.id();
         self.parts.close().await?;
+        drop(self.admin);
         tracing::info!(node = %id, "stopped");
         Ok(())
     }

@@ -12,14 +12,15 @@ use dynamokv_vclock::HybridClock;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use self::repairs::Repairs;
 use self::run::{GetRun, PutRun, run_get, run_put};
 use crate::config::Config;
 use crate::{
     Drain, DrainGuard, Error, Fence, Forwarded, GetReply, GetRequest, HintSink, Membership,
-    PutReply, PutRequest, ReadPlan, Refusal, Replica, ReplicaError, ReplicaTransport, View,
-    WritePlan,
+    PutReply, PutRequest, ReadPlan, Refusal, Replica, ReplicaError, ReplicaTransport, RequestId,
+    View, WritePlan,
 };
 
 /// Milliseconds since the Unix epoch, from wherever the caller takes its time.
@@ -208,7 +209,8 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
                 key: request.key.clone(),
                 permit: permit.take(),
             };
-            tokio::spawn(run_get(shared, run, plan, begun, deadline, respond));
+            let running = run_get(shared, run, plan, begun, deadline, respond);
+            tokio::spawn(RequestId::carried(running.in_current_span()));
             let (verdict, refused_by) = response.await.map_err(|_| Error::Unreadable {
                 needed: quorum,
                 answers: Vec::new(),
@@ -274,14 +276,9 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
                 seq,
                 permit: permit.take(),
             };
-            tokio::spawn(run_put(
-                Arc::clone(&self.shared),
-                run,
-                plan,
-                begun,
-                deadline,
-                respond,
-            ));
+            let shared = Arc::clone(&self.shared);
+            let running = run_put(shared, run, plan, begun, deadline, respond);
+            tokio::spawn(RequestId::carried(running.in_current_span()));
             let unknown = |answers| Error::Unknown {
                 needed: quorum,
                 answers,

@@ -12,6 +12,7 @@ mod plan;
 mod put;
 mod replica;
 mod request;
+mod trace;
 mod transport;
 mod view;
 
@@ -27,5 +28,6 @@ pub use request::{
     Answer, AnswerKind, Forwarded, GetReply, GetRequest, Options, PutReply, PutRequest, QuorumMode,
     ReplicaError, ReplicaRead, ReplicaState, ReplicaWrite,
 };
+pub use trace::RequestId;
 pub use transport::{HintSink, ReplicaTransport};
 pub use view::{Fence, Membership, ReadPhase, Refusal, View, WritePhase};
