@@ -1,5 +1,7 @@
 //! One node of a cluster: opens what it keeps, finds the others, serves, and stops.
 
+use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -118,7 +120,8 @@ impl NodeBuilder {
         connect: impl FnOnce(Addresses) -> Peers,
     ) -> Result<Node, Error> {
         let (config, brought) = (self.config, self.engine.is_some());
-        let address = config.advertise.clone().unwrap_or(local);
+        let given = config.advertise.clone();
+        let address = given.unwrap_or_else(|| reachable(local, gethostname::gethostname()));
         let around = Surroundings {
             engine,
             sync_mode: self.sync_mode,
@@ -142,6 +145,16 @@ impl NodeBuilder {
             server,
             admin: None,
         })
+    }
+}
+
+/// What to tell others where nothing was said: nobody can reach `0.0.0.0`, but a container's peers can mostly reach it by its name.
+fn reachable(local: String, host: OsString) -> String {
+    match (local.parse::<SocketAddr>(), host.into_string()) {
+        (Ok(address), Ok(host)) if address.ip().is_unspecified() => {
+            format!("{host}:{}", address.port())
+        }
+        _ => local,
     }
 }
 
@@ -229,4 +242,18 @@ fn random_seed() -> u64 {
     std::collections::hash_map::RandomState::new()
         .build_hasher()
         .finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reachable;
+
+    #[test]
+    fn who_listens_everywhere_is_reached_by_its_name() {
+        let of = |local: &str| reachable(local.to_owned(), "box".into());
+        assert_eq!(of("0.0.0.0:7070"), "box:7070");
+        assert_eq!(of("[::]:7070"), "box:7070");
+        assert_eq!(of("127.0.0.1:7070"), "127.0.0.1:7070");
+        assert_eq!(of("inside:7070"), "inside:7070");
+    }
 }
