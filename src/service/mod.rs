@@ -7,9 +7,11 @@ mod peer;
 mod preview;
 mod shown;
 mod snapshot;
+mod topology;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use dynamokv_coordinator::Membership;
 use dynamokv_rpc::{Health, Listener, ServerBuilder, ServerConfig};
 use tokio::sync::{oneshot, watch};
@@ -28,6 +30,7 @@ pub struct Service<T> {
     address: String,
     streaming: watch::Receiver<Option<Streaming>>,
     started: Instant,
+    topology: ArcSwap<topology::Made>,
 }
 
 impl<T: Transport> Service<T> {
@@ -43,6 +46,7 @@ impl<T: Transport> Service<T> {
             address,
             streaming,
             started: Instant::now(),
+            topology: ArcSwap::default(),
         })
     }
 

@@ -12,6 +12,7 @@ mod server;
 mod service;
 mod shown;
 mod status;
+mod topology;
 
 pub use connection::{Connection, Connector, Listener, channel_over};
 pub use convert::{decode_facts, encode_facts};
@@ -20,3 +21,5 @@ pub use peers::{AddressBook, Peers, PeersConfig};
 pub use server::{Health, KvHandler, ServerBuilder, ServerConfig};
 pub use service::{AdminError, AdminService, KvService, PeerService};
 pub use shown::{local_copy, values};
+pub use status::failure_in;
+pub use topology::{Topology, topology_version};
