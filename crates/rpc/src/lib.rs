@@ -12,6 +12,7 @@ mod server;
 mod service;
 mod shown;
 mod status;
+mod topology;
 mod trace;
 
 pub use connection::{Connection, Connector, Listener, channel_over};
@@ -21,4 +22,6 @@ pub use peers::{AddressBook, Peers, PeersConfig};
 pub use server::{Health, KvHandler, Load, ServerBuilder, ServerConfig, Usage};
 pub use service::{AdminError, AdminService, KvService, PeerService};
 pub use shown::{local_copy, values};
+pub use status::failure_in;
+pub use topology::{Topology, topology_version};
 pub use trace::REQUEST_ID_HEADER;
