@@ -85,12 +85,17 @@ fn run(options: &Options) -> Fallible<bool> {
         .build()?;
     if options.node {
         pin(options.core);
-        runtime.block_on(node::run(options.limit, Duration::from_millis(options.sync_ms)))?;
+        runtime.block_on(node::run(
+            options.limit,
+            Duration::from_millis(options.sync_ms),
+        ))?;
         return Ok(true);
     }
     let (_node, address) = start_node(options)?;
     if !pin(options.core + 1) {
-        eprintln!("the load could not be kept on one core: its own delays may be among the figures");
+        eprintln!(
+            "the load could not be kept on one core: its own delays may be among the figures"
+        );
     }
     let seconds = Duration::from_secs(options.seconds);
     runtime.block_on(async {

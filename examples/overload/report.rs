@@ -21,9 +21,23 @@ impl Report {
         let times = over / most;
         let refused = p99(&self.over.refused);
         [
-            (format!("{:.0} % of the peak is admitted under threefold load (at least 90 %)", part * 100.0), part >= 0.9),
-            (format!("the 99th percentile of those admitted is {times:.2} times that at 80 % load (at most 2)"), times <= 2.0),
-            (format!("99 of 100 refusals come within {refused:.1} ms (at most 5 ms)"), refused <= 5.0),
+            (
+                format!(
+                    "{:.0} % of the peak is admitted under threefold load (at least 90 %)",
+                    part * 100.0
+                ),
+                part >= 0.9,
+            ),
+            (
+                format!(
+                    "the 99th percentile of those admitted is {times:.2} times that at 80 % load (at most 2)"
+                ),
+                times <= 2.0,
+            ),
+            (
+                format!("99 of 100 refusals come within {refused:.1} ms (at most 5 ms)"),
+                refused <= 5.0,
+            ),
         ]
     }
 
@@ -34,9 +48,16 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| run | admitted/s | refused/s | failed | admitted p50, p99, p99.9 ms | refused p50, p99, max ms |")?;
+        writeln!(
+            f,
+            "| run | admitted/s | refused/s | failed | admitted p50, p99, p99.9 ms | refused p50, p99, max ms |"
+        )?;
         writeln!(f, "|---|---|---|---|---|---|")?;
-        for (name, run) in [("peak", &self.peak), ("80 %", &self.most), ("300 %", &self.over)] {
+        for (name, run) in [
+            ("peak", &self.peak),
+            ("80 %", &self.most),
+            ("300 %", &self.over),
+        ] {
             let refused = run.refused.len() as f64 / run.took.as_secs_f64();
             let [a, b, c] = [0.5, 0.99, 0.999].map(|part| at(&run.admitted, part));
             let [d, e, g] = [0.5, 0.99, 1.0].map(|part| at(&run.refused, part));

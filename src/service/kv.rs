@@ -1,10 +1,13 @@
 //! Reads and writes of clients.
 
-use dynamokv_coordinator::{Error, GetReply, GetRequest, PutReply, PutRequest};
-use dynamokv_rpc::KvService;
+use std::sync::Arc;
+
+use dynamokv_coordinator::{Error, GetReply, GetRequest, Membership, PutReply, PutRequest};
+use dynamokv_rpc::{KvService, Topology};
 use tokio::time::Instant;
 
 use super::Service;
+use super::topology::describe;
 use crate::metrics::Operation;
 use crate::transport::Transport;
 
@@ -25,5 +28,17 @@ impl<T: Transport> KvService for Service<T> {
         let answer = self.core.coordinator.put(request).await;
         self.requests.written(operation, &answer, began.elapsed());
         answer
+    }
+
+    /// Made anew only when the view was.
+    fn topology(&self) -> Option<Arc<Topology>> {
+        let view = self.core.cluster.view();
+        let made = self.topology.load();
+        if made.phase == view.phase {
+            return made.topology.clone();
+        }
+        let fresh = Arc::new(describe(&view, self.core.cluster.gossip()));
+        self.topology.store(Arc::clone(&fresh));
+        fresh.topology.clone()
     }
 }

@@ -7,9 +7,11 @@ mod peer;
 mod preview;
 mod shown;
 mod snapshot;
+mod topology;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use dynamokv_coordinator::Membership;
 use dynamokv_rpc::{Health, Listener, Load, ServerBuilder};
 use tokio::sync::{oneshot, watch};
@@ -30,6 +32,7 @@ pub struct Service<T> {
     pub(crate) streaming: watch::Receiver<Option<Streaming>>,
     pub(crate) started: Instant,
     pub(crate) requests: Requests,
+    topology: ArcSwap<topology::Made>,
 }
 
 impl<T: Transport> Service<T> {
@@ -46,6 +49,7 @@ impl<T: Transport> Service<T> {
             streaming,
             started: Instant::now(),
             requests: Requests::default(),
+            topology: ArcSwap::default(),
         })
     }
 

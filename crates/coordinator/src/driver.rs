@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dynamokv_ring::{NodeId, Token};
-use dynamokv_storage::Value;
+use dynamokv_storage::{Applied, State, Value, WriteSeq};
 use dynamokv_vclock::HybridClock;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -17,10 +17,11 @@ use tracing::Instrument;
 use self::repairs::Repairs;
 use self::run::{GetRun, PutRun, run_get, run_put};
 use crate::config::Config;
+use crate::recent::{self, Done, Recent};
 use crate::{
-    Drain, DrainGuard, Error, Fence, Forwarded, GetReply, GetRequest, HintSink, Membership,
-    PutReply, PutRequest, ReadPlan, Refusal, Replica, ReplicaError, ReplicaTransport, RequestId,
-    View, WritePlan,
+    Drain, DrainGuard, Error, Fence, Forwarded, GetReply, GetRequest, HintSink, LocalRole,
+    Membership, PutReply, PutRequest, ReadPlan, Refusal, Replica, ReplicaError, ReplicaTransport,
+    RequestId, View, WritePlan,
 };
 
 /// Milliseconds since the Unix epoch, from wherever the caller takes its time.
@@ -43,6 +44,7 @@ pub(crate) struct Shared<M, T, H> {
     pub(crate) background: Arc<Semaphore>,
     foreground: Arc<Semaphore>,
     clock: Mutex<HybridClock>,
+    recent: Mutex<Recent>,
     wall_clock: WallClock,
 }
 
@@ -92,6 +94,10 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
             shared: Arc::new(Shared {
                 background: Arc::new(Semaphore::new(config.background_max.get())),
                 foreground: Arc::new(Semaphore::new(config.in_flight_max.get())),
+                recent: Mutex::new(Recent::new(
+                    config.idempotency_window,
+                    config.idempotency_records_max.get(),
+                )),
                 config,
                 membership,
                 transport,
@@ -250,22 +256,12 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
             return Err(Error::NotMember);
         }
         let mut plan = WritePlan::new(&begun.view, token, quorum, request.options.mode)?;
-        let value = Value {
-            time: self.shared.clock.lock().now((self.shared.wall_clock)()),
-            body: request.value,
-            content_type: request.content_type,
-        };
         let mut role = plan.local;
-        let applied = self
-            .shared
-            .replica
-            .apply(key, value, &request.context, role)?;
-        let context = applied.delta.context().clone();
-        let delta = applied.delta;
+        let (delta, mut seq) = self.apply_once(&request, role)?;
+        let context = delta.context().clone();
         #[cfg(feature = "planted-bugs")]
         let delta = dynamokv_storage::planted::sent(delta);
         let delta = Arc::new(delta);
-        let mut seq = applied.seq;
         let mut permit = Some(permit);
         loop {
             let fence = begun.view.fence;
@@ -318,6 +314,40 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
                 seq = self.shared.replica.hold(key, &delta, role)?;
             }
         }
+    }
+
+    /// Applies the write here, unless its idempotency key says that this was done: then its delta is kept once more, which changes
+    /// nothing, so that the copies that are missing come about.
+    fn apply_once(
+        &self,
+        request: &PutRequest,
+        role: LocalRole,
+    ) -> Result<(State, WriteSeq), Error> {
+        let Some(id) = recent::id_of(request) else {
+            let applied = self.apply(request, role)?;
+            return Ok((applied.delta, applied.seq));
+        };
+        let slot = self.shared.recent.lock().slot(id, Instant::now().into());
+        let mut done = slot.lock();
+        if let Some(done) = *done {
+            let delta = done.delta(request).ok_or(Error::IdempotencyKeyReused)?;
+            let seq = self.shared.replica.hold(&request.key, &delta, role)?;
+            return Ok((delta, seq));
+        }
+        let applied = self.apply(request, role)?;
+        let time = applied.delta.values().next().map(|(_, value)| value.time);
+        *done = time.map(|time| Done::new(request, applied.dot, time));
+        Ok((applied.delta, applied.seq))
+    }
+
+    fn apply(&self, request: &PutRequest, role: LocalRole) -> Result<Applied, Error> {
+        let value = Value {
+            time: self.shared.clock.lock().now((self.shared.wall_clock)()),
+            body: request.value.clone(),
+            content_type: request.content_type.clone(),
+        };
+        let replica = &self.shared.replica;
+        Ok(replica.apply(&request.key, value, &request.context, role)?)
     }
 
     /// Whether this node's own copy would count in a read: that of a fallback, or of an heir to whom not all has come yet, may lack

@@ -10,6 +10,7 @@ mod error;
 mod get;
 mod plan;
 mod put;
+mod recent;
 mod replica;
 mod request;
 mod trace;

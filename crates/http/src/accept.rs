@@ -58,8 +58,14 @@ mod tests {
             (Some("application/json"), Some(Form::Json)),
             (Some("APPLICATION/JSON; charset=utf-8"), Some(Form::Json)),
             (Some("application/*"), Some(Form::Json)),
-            (Some("text/html, multipart/mixed;q=0.4, application/json;q=0.5"), Some(Form::Json)),
-            (Some("application/json, multipart/mixed"), Some(Form::Multipart)),
+            (
+                Some("text/html, multipart/mixed;q=0.4, application/json;q=0.5"),
+                Some(Form::Json),
+            ),
+            (
+                Some("application/json, multipart/mixed"),
+                Some(Form::Multipart),
+            ),
             (Some("*/*, application/json;q=0"), Some(Form::Multipart)),
             (Some("*/*;q=0.1, application/json"), Some(Form::Json)),
             (Some("text/plain"), None),

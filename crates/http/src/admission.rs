@@ -33,7 +33,9 @@ pub(crate) async fn admit(
 ) -> Response {
     let Ok(_place) = admission.places.try_acquire() else {
         let max = admission.max;
-        let detail = format!("overloaded: {max} requests are under way here; nothing was done, back off and retry");
+        let detail = format!(
+            "overloaded: {max} requests are under way here; nothing was done, back off and retry"
+        );
         return Problem::new(StatusCode::TOO_MANY_REQUESTS, detail).into_response();
     };
     next.run(request).await

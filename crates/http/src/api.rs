@@ -54,11 +54,19 @@ pub fn routes(store: impl KeyValue, limits: Limits) -> Router {
         .layer(middleware::from_fn_with_state(admission, admission::admit))
         .route(
             "/openapi.json",
-            get(|| async move { ([(CONTENT_TYPE, "application/json")], description.to_string()) }),
+            get(|| async move {
+                (
+                    [(CONTENT_TYPE, "application/json")],
+                    description.to_string(),
+                )
+            }),
         )
         .fallback(nowhere)
         .method_not_allowed_fallback(not_so)
-        .layer(middleware::from_fn_with_state(Names::default(), named::name))
+        .layer(middleware::from_fn_with_state(
+            Names::default(),
+            named::name,
+        ))
 }
 
 /// The description of the routes, as `/openapi.json` tells it.

@@ -16,10 +16,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::accept::preferred;
 use crate::api::Shared;
+use crate::context;
 use crate::path::Named;
 use crate::problem::Problem;
 use crate::siblings::{self, Siblings, content_type};
-use crate::{KeyValue, context};
 
 /// Whose answers count.
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
@@ -263,7 +263,9 @@ async fn value(body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
         Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
     })?;
     read.map_err(|error| {
-        let mut causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        let mut causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| {
+            error.source()
+        });
         if causes.any(|cause| cause.to_string().contains("length limit")) {
             let detail = format!("body: more than the {bytes_max} bytes that a value may have");
             return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail);

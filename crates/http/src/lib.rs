@@ -12,9 +12,9 @@ mod path;
 mod problem;
 mod serve;
 mod siblings;
-mod store;
 
 pub use api::{Limits, openapi, routes};
 pub use context::CONTEXT_HEADER;
 pub use serve::Server;
-pub use store::KeyValue;
+
+pub use dynamokv_rpc::KeyValue;

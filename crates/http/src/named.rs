@@ -4,14 +4,14 @@ use axum::extract::{Request, State};
 use axum::http::HeaderValue;
 use axum::middleware::Next;
 use axum::response::Response;
-use dynamokv_rpc::{REQUEST_ID_HEADER, RequestId, RequestIds};
+use dynamokv_rpc::{REQUEST_ID_HEADER, RequestIds, request_id};
 use tracing::Instrument;
 
 pub(crate) type Names = RequestIds;
 
 /// Serves the request under its name, or under one that is drawn, and tells it in the answer.
 pub(crate) async fn name(State(names): State<Names>, request: Request, next: Next) -> Response {
-    let id = RequestId::from_headers(request.headers()).unwrap_or_else(|| names.draw());
+    let id = request_id(request.headers()).unwrap_or_else(|| names.draw());
     let span = tracing::error_span!("request", %id);
     let path = request.uri().path();
     tracing::debug!(parent: &span, method = %request.method(), path, "taken");

@@ -53,7 +53,11 @@ mod tests {
 
     #[test]
     fn what_is_no_keyspace_is_refused() {
-        for path in ["/v1/keyspaces/%ff/keys/a", "/v1/keyspaces//keys/a", "/v1/keyspaces/a"] {
+        for path in [
+            "/v1/keyspaces/%ff/keys/a",
+            "/v1/keyspaces//keys/a",
+            "/v1/keyspaces/a",
+        ] {
             assert!(Named::of(&path.parse().unwrap()).is_err(), "{path}");
         }
     }

@@ -77,8 +77,12 @@ impl IntoResponse for Problem {
         let status = StatusCode::from_u16(self.status);
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&self).unwrap_or_default();
-        let mut response = (status, [(CONTENT_TYPE, "application/problem+json")], body).into_response();
-        let again = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
+        let mut response =
+            (status, [(CONTENT_TYPE, "application/problem+json")], body).into_response();
+        let again = [
+            StatusCode::SERVICE_UNAVAILABLE,
+            StatusCode::TOO_MANY_REQUESTS,
+        ];
         if again.contains(&status) {
             let headers = response.headers_mut();
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -109,7 +113,11 @@ mod tests {
                 ..pb::Failure::default()
             };
             let problem = Problem::from(failure);
-            assert_eq!((problem.status, problem.outcome), (status, outcome), "{kind:?}");
+            assert_eq!(
+                (problem.status, problem.outcome),
+                (status, outcome),
+                "{kind:?}"
+            );
         }
     }
 }

@@ -6,19 +6,26 @@ mod connection;
 mod convert;
 mod deadline;
 mod error;
+mod key_value;
 pub mod pb;
 mod peers;
 mod server;
 mod service;
 mod shown;
 mod status;
+mod topology;
 mod trace;
 
 pub use connection::{Connection, Connector, Listener, channel_over};
 pub use convert::{decode_facts, encode_facts};
 pub use error::{Error, Result};
+pub use key_value::KeyValue;
 pub use peers::{AddressBook, Peers, PeersConfig};
 pub use server::{Health, KvHandler, Load, ServerBuilder, ServerConfig, Usage};
 pub use service::{AdminError, AdminService, KvService, PeerService};
 pub use shown::{local_copy, values};
-pub use trace::REQUEST_ID_HEADER;
+pub use status::{failure_in, of_failure as status_of};
+pub use topology::{Topology, topology_version};
+pub use trace::{REQUEST_ID_HEADER, RequestIds, name_call, request_id};
+
+pub use dynamokv_coordinator::RequestId;

@@ -33,12 +33,23 @@ proptest! {
 #[tokio::test]
 async fn siblings_are_told_in_the_form_that_is_wanted_and_merged_with_their_context() {
     let (router, path) = (router(), path(b"cart"));
-    call(&router, "PUT", &path, &[("content-type", "text/plain")], "milk").await;
+    call(
+        &router,
+        "PUT",
+        &path,
+        &[("content-type", "text/plain")],
+        "milk",
+    )
+    .await;
     call(&router, "PUT", &path, &[], "bread").await;
 
     let parts = call(&router, "GET", &path, &[], "").await;
     assert_eq!(parts.status, 300);
-    let boundary = parts.header("content-type").split_once("boundary=").unwrap().1;
+    let boundary = parts
+        .header("content-type")
+        .split_once("boundary=")
+        .unwrap()
+        .1;
     let body = String::from_utf8(parts.body.to_vec()).unwrap();
     assert_eq!(body.matches(&format!("--{boundary}\r\n")).count(), 2);
     assert!(body.contains("content-type: text/plain\r\n") && body.contains("\r\n\r\nbread\r\n"));
@@ -81,11 +92,35 @@ async fn bad_input_is_answered_with_the_field_that_is_wrong() {
         ("GET", at("r=many"), &[], 400, "r: invalid digit"),
         ("GET", at("r=-1"), &[], 400, "r: "),
         ("GET", at("w=1"), &[], 400, "unknown field `w`"),
-        ("GET", at("mode=lazy"), &[], 400, "mode: unknown variant `lazy`"),
+        (
+            "GET",
+            at("mode=lazy"),
+            &[],
+            400,
+            "mode: unknown variant `lazy`",
+        ),
         ("PUT", at("timeout_ms=1s"), &[], 400, "timeout_ms: "),
-        ("PUT", milk.clone(), &[("dynamokv-context", "?")], 400, "dynamokv-context: "),
-        ("PUT", milk.clone(), &[("idempotency-key", "")], 400, "idempotency-key: "),
-        ("GET", "/v1/keyspaces/%ff/keys/a".to_owned(), &[], 400, "keyspace: "),
+        (
+            "PUT",
+            milk.clone(),
+            &[("dynamokv-context", "?")],
+            400,
+            "dynamokv-context: ",
+        ),
+        (
+            "PUT",
+            milk.clone(),
+            &[("idempotency-key", "")],
+            400,
+            "idempotency-key: ",
+        ),
+        (
+            "GET",
+            "/v1/keyspaces/%ff/keys/a".to_owned(),
+            &[],
+            400,
+            "keyspace: ",
+        ),
         ("POST", milk.clone(), &[], 405, "POST"),
         ("GET", "/v1/keys/milk".to_owned(), &[], 404, "/v1/keys/milk"),
     ];
@@ -104,7 +139,10 @@ async fn bad_input_is_answered_with_the_field_that_is_wrong() {
 #[tokio::test]
 async fn an_unknown_outcome_says_so() {
     let answer = call(&router(), "PUT", "/v1/keyspaces/broken/keys/a", &[], "b").await;
-    assert_eq!((answer.status, answer.json()["outcome"].as_str()), (504, Some("unknown")));
+    assert_eq!(
+        (answer.status, answer.json()["outcome"].as_str()),
+        (504, Some("unknown"))
+    );
 }
 
 #[tokio::test]

@@ -63,7 +63,10 @@ async fn one_request_too_many_is_refused_and_the_others_go_on() {
         refused
     };
     let (refused, (first, second)) = join(refused, join(one(), one())).await;
-    assert_eq!((refused.status, first.status, second.status), (429, 404, 404));
+    assert_eq!(
+        (refused.status, first.status, second.status),
+        (429, 404, 404)
+    );
     assert_eq!(refused.header("retry-after"), "1");
     let_go.add_permits(1);
     assert_eq!(one().await.status, 404, "there is room again");

@@ -60,7 +60,10 @@ async fn call(
     let response = router.clone().call(request).await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-    assert!(is_described(method, path, status), "{method} {path}: {status} is not described");
+    assert!(
+        is_described(method, path, status),
+        "{method} {path}: {status} is not described"
+    );
     if status.is_client_error() || status.is_server_error() {
         assert_eq!(headers["content-type"], "application/problem+json");
         let problem: Json = serde_json::from_slice(&body).unwrap();
@@ -81,7 +84,7 @@ fn is_described(method: &str, path: &str, status: StatusCode) -> bool {
     if !path.starts_with("/v1/keyspaces/") || status == StatusCode::METHOD_NOT_ALLOWED {
         return true;
     }
-    let operation = &description["paths"]["/v1/keyspaces/{keyspace}/keys/{key}"]
-        [method.to_lowercase()];
+    let operation =
+        &description["paths"]["/v1/keyspaces/{keyspace}/keys/{key}"][method.to_lowercase()];
     operation["responses"].get(status.as_str()).is_some()
 }

@@ -60,7 +60,11 @@ impl KeyValue for Memory {
             ..pb::Value::default()
         };
         let key = (request.keyspace, request.key);
-        let written = self.0.lock().unwrap().write(key, &request.context, Some(value));
+        let written = self
+            .0
+            .lock()
+            .unwrap()
+            .write(key, &request.context, Some(value));
         let reply = written.map(|context| pb::PutResponse {
             context,
             ..pb::PutResponse::default()

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::sync::OwnedSemaphorePermit;
-use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{BoxFuture, Service};
 use tonic::server::NamedService;
 
 use super::load::Room;
+use crate::{pb, status};
 
 /// Shared by the services that count together.
 #[derive(Clone)]
@@ -96,10 +96,14 @@ where
         }
         let Some(permit) = room.take() else {
             let limit = room.max();
-            let status = Status::resource_exhausted(format!(
-                "overloaded: {limit} {name} requests are under way on this node; nothing was done, back off and retry"
-            ));
-            return Box::pin(ready(Ok(status.into_http())));
+            let overloaded = pb::Failure {
+                kind: pb::ErrorKind::Overloaded.into(),
+                message: format!(
+                    "overloaded: {limit} {name} requests are under way on this node; nothing was done, back off and retry"
+                ),
+                answers: Vec::new(),
+            };
+            return Box::pin(ready(Ok(status::of_failure(overloaded).into_http())));
         };
         let permit = Permit {
             _held: Arc::new(permit),
