@@ -1,5 +1,6 @@
 //! The tokio shell: runs the state machines against a transport, a store and the clock.
 
+mod repairs;
 mod run;
 
 use std::sync::Arc;
@@ -11,14 +12,16 @@ use dynamokv_vclock::HybridClock;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
+use tracing::Instrument;
 
+use self::repairs::Repairs;
 use self::run::{GetRun, PutRun, run_get, run_put};
 use crate::config::Config;
 use crate::recent::{self, Done, Recent};
 use crate::{
     Drain, DrainGuard, Error, Fence, Forwarded, GetReply, GetRequest, HintSink, LocalRole,
     Membership, PutReply, PutRequest, ReadPlan, Refusal, Replica, ReplicaError, ReplicaTransport,
-    View, WritePlan,
+    RequestId, View, WritePlan,
 };
 
 /// Milliseconds since the Unix epoch, from wherever the caller takes its time.
@@ -37,6 +40,7 @@ pub(crate) struct Shared<M, T, H> {
     pub(crate) transport: Arc<T>,
     pub(crate) replica: Arc<Replica<M, H>>,
     pub(crate) drain: Arc<Drain>,
+    pub(crate) repairs: Repairs,
     pub(crate) background: Arc<Semaphore>,
     foreground: Arc<Semaphore>,
     clock: Mutex<HybridClock>,
@@ -99,6 +103,7 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
                 transport,
                 replica,
                 drain: Arc::default(),
+                repairs: Repairs::default(),
                 clock: Mutex::default(),
                 wall_clock,
             }),
@@ -210,7 +215,8 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
                 key: request.key.clone(),
                 permit: permit.take(),
             };
-            tokio::spawn(run_get(shared, run, plan, begun, deadline, respond));
+            let running = run_get(shared, run, plan, begun, deadline, respond);
+            tokio::spawn(RequestId::carried(running.in_current_span()));
             let (verdict, refused_by) = response.await.map_err(|_| Error::Unreadable {
                 needed: quorum,
                 answers: Vec::new(),
@@ -266,14 +272,9 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
                 seq,
                 permit: permit.take(),
             };
-            tokio::spawn(run_put(
-                Arc::clone(&self.shared),
-                run,
-                plan,
-                begun,
-                deadline,
-                respond,
-            ));
+            let shared = Arc::clone(&self.shared);
+            let running = run_put(shared, run, plan, begun, deadline, respond);
+            tokio::spawn(RequestId::carried(running.in_current_span()));
             let unknown = |answers| Error::Unknown {
                 needed: quorum,
                 answers,

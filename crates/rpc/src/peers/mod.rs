@@ -24,7 +24,7 @@ use crate::connection::{Connector, channel_over};
 use crate::convert::forwarded_verdict;
 use crate::error::required;
 use crate::pb::{internal_get_response, push_gossip_response};
-use crate::{Error, deadline, pb};
+use crate::{Error, KeyScan, KeyStates, deadline, pb, trace};
 
 /// Where nodes are reached; membership knows.
 pub trait AddressBook: Send + Sync + 'static {
@@ -190,6 +190,24 @@ impl Peers {
             .try_into()
     }
 
+    /// Asks an owner which keys it has of a partition.
+    ///
+    /// # Errors
+    /// As those of [`ReplicaTransport`].
+    pub async fn fetch_keys(
+        &self,
+        to: NodeId,
+        fence: Fence,
+        scan: &KeyScan,
+        timeout: Duration,
+    ) -> Result<KeyStates, ReplicaError> {
+        let request = pb::FetchKeysRequest::from((fence, scan));
+        let call = |mut client: Client, request| async move { client.fetch_keys(request).await };
+        self.ask(to, Traffic::Bulk, request, timeout, call)
+            .await?
+            .try_into()
+    }
+
     /// Asks an owner a question of an exchange.
     ///
     /// # Errors
@@ -239,6 +257,7 @@ impl Peers {
         let client = self.shared.links.client(address, traffic)?;
         let mut request = Request::new(message);
         request.set_timeout(timeout);
+        trace::mark(request.metadata_mut());
         match tokio::time::timeout(timeout, call(client, request)).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(replica_error(&status)),
