@@ -53,4 +53,4 @@ pub use parts::{Addresses, Parts, Surroundings};
 pub use restore::{Restore, restore};
 pub use service::Service;
 pub use standalone::Standalone;
-pub use transport::{ExchangeTransport, HandoverTransport, Transport};
+pub use transport::{ExchangeTransport, HandoverTransport, ListingTransport, Transport};

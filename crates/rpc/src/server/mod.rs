@@ -118,7 +118,8 @@ impl ServerBuilder {
     pub fn kv(mut self, service: Arc<impl KvService>) -> Self {
         let server = KvServer::new(KvHandler::new(service, &self.config))
             .max_decoding_message_size(self.config.client_message_bytes_max());
-        self.routes.add_service(self.clients.guard(server));
+        self.routes
+            .add_service(self.clients.guard(server).lending());
         self.services.push(pb::kv_server::SERVICE_NAME);
         self
     }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tonic::{Request, Response, Status};
+use futures_util::stream::BoxStream;
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::{KeyValue, deadline, pb, status};
 
-/// Reads, writes and deletes of keys. Whoever wants the topology asks a node: a front is there for those who do not.
+/// Reads, writes and deletes of keys. Whoever wants the topology, batches, pipelines or listings asks a node: a front is there for
+/// those who do not.
 pub(super) struct Relay<K> {
     store: Arc<K>,
 }
@@ -24,9 +26,7 @@ impl<K: KeyValue> pb::kv_server::Kv for Relay<K> {
         &self,
         _: Request<pb::TopologyRequest>,
     ) -> Result<Response<pb::TopologyResponse>, Status> {
-        Err(Status::unimplemented(
-            "this is a gateway: connect to a node",
-        ))
+        Err(of_nodes())
     }
 
     async fn get(
@@ -58,6 +58,35 @@ impl<K: KeyValue> pb::kv_server::Kv for Relay<K> {
         message.timeout_ms = shorter(message.timeout_ms, carried);
         answer(self.store.delete(message).await)
     }
+
+    async fn batch(
+        &self,
+        _: Request<pb::BatchRequest>,
+    ) -> Result<Response<pb::BatchResponse>, Status> {
+        Err(of_nodes())
+    }
+
+    type PipelineStream = BoxStream<'static, Result<pb::PipelineResponse, Status>>;
+
+    async fn pipeline(
+        &self,
+        _: Request<Streaming<pb::PipelineRequest>>,
+    ) -> Result<Response<Self::PipelineStream>, Status> {
+        Err(of_nodes())
+    }
+
+    type ListKeysStream = BoxStream<'static, Result<pb::ListKeysResponse, Status>>;
+
+    async fn list_keys(
+        &self,
+        _: Request<pb::ListKeysRequest>,
+    ) -> Result<Response<Self::ListKeysStream>, Status> {
+        Err(of_nodes())
+    }
+}
+
+fn of_nodes() -> Status {
+    Status::unimplemented("this is a gateway: connect to a node")
 }
 
 fn answer<M>(result: Result<M, pb::Failure>) -> Result<Response<M>, Status> {
