@@ -33,11 +33,15 @@ struct Lane {
     jobs: Sender<Sent>,
 }
 
+/// Where the answer to an operation goes, and where it comes out.
+type Answering = oneshot::Sender<Result<Reply, Failed>>;
+type Awaited = oneshot::Receiver<Result<Reply, Failed>>;
+
 /// An operation on its way to a lane.
 struct Sent {
     operation: pb::Operation,
     bytes: usize,
-    answer: oneshot::Sender<Result<Reply, Failed>>,
+    answer: Answering,
 }
 
 impl<T: Transport> Client<T> {
@@ -85,11 +89,7 @@ impl<T: Transport> Pipeline<T> {
     }
 
     /// Puts the first attempt on a lane; `None` if there is none for it.
-    fn send(
-        &self,
-        job: &mut Job,
-        now: Instant,
-    ) -> Option<(NodeId, Duration, oneshot::Receiver<Result<Reply, Failed>>)> {
+    fn send(&self, job: &mut Job, now: Instant) -> Option<(NodeId, Duration, Awaited)> {
         let shared = &self.client.shared;
         let Step::Send(attempt) = shared.step(&mut job.begun, now) else {
             return None;
@@ -197,7 +197,7 @@ async fn drive<T: Transport>(
 async fn collect(
     jobs: &mut Receiver<Sent>,
     messages: Option<&Sender<pb::PipelineRequest>>,
-    waiting: &mut BTreeMap<u64, oneshot::Sender<Result<Reply, Failed>>>,
+    waiting: &mut BTreeMap<u64, Answering>,
     next_id: &mut u64,
 ) -> bool {
     let Some(messages) = messages else {
@@ -226,10 +226,7 @@ async fn collect(
     true
 }
 
-fn settle(
-    waiting: &mut BTreeMap<u64, oneshot::Sender<Result<Reply, Failed>>>,
-    response: pb::PipelineResponse,
-) {
+fn settle(waiting: &mut BTreeMap<u64, Answering>, response: pb::PipelineResponse) {
     for pb::NumberedResult { id, result } in response.results {
         if let Some(answer) = waiting.remove(&id) {
             // Whoever is gone does not want to know.
