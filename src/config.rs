@@ -68,7 +68,8 @@ pub struct NodeConfig {
     pub id: Option<String>,
     /// Address to listen on, `host:port`; port 0 takes a free one.
     pub listen: String,
-    /// Address that other nodes and clients reach this node at, when it differs from `listen`.
+    /// Address that other nodes and clients reach this node at, when it differs from `listen`. When unset, a node that listens on
+    /// all addresses (`0.0.0.0`) is reached by the name of its host.
     pub advertise: Option<String>,
     /// Address of the HTTP port for operators' tools, `host:port`: `/livez`, `/readyz`, `/metrics`. Without it there is none.
     pub admin_listen: Option<String>,

@@ -1,5 +1,7 @@
 //! One node of a cluster: opens what it keeps, finds the others, serves, and stops.
 
+use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -123,7 +125,8 @@ impl NodeBuilder {
         connect: impl FnOnce(Addresses) -> Peers,
     ) -> Result<Node, Error> {
         let (config, brought) = (self.config, self.engine.is_some());
-        let address = config.advertise.clone().unwrap_or(local);
+        let given = config.advertise.clone();
+        let address = given.unwrap_or_else(|| reachable(local, gethostname::gethostname()));
         let around = Surroundings {
             engine,
             sync_mode: self.sync_mode,
@@ -148,6 +151,16 @@ impl NodeBuilder {
             http: None,
             admin: None,
         })
+    }
+}
+
+/// What to tell others where nothing was said: nobody can reach `0.0.0.0`, but a container's peers can mostly reach it by its name.
+fn reachable(local: String, host: OsString) -> String {
+    match (local.parse::<SocketAddr>(), host.into_string()) {
+        (Ok(address), Ok(host)) if address.ip().is_unspecified() => {
+            format!("{host}:{}", address.port())
+        }
+        _ => local,
     }
 }
 
@@ -261,3 +274,17 @@ fn random_seed() -> u64 {
 const ADMIN_CONNECTIONS_MAX: usize = 64;
 /// How long requests by HTTP that are under way may take to end after the stop was asked for.
 const HTTP_GRACE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::reachable;
+
+    #[test]
+    fn who_listens_everywhere_is_reached_by_its_name() {
+        let of = |local: &str| reachable(local.to_owned(), "box".into());
+        assert_eq!(of("0.0.0.0:7070"), "box:7070");
+        assert_eq!(of("[::]:7070"), "box:7070");
+        assert_eq!(of("127.0.0.1:7070"), "127.0.0.1:7070");
+        assert_eq!(of("inside:7070"), "inside:7070");
+    }
+}

@@ -71,13 +71,16 @@ impl Load {
         let outcome = RefCell::new(Outcome::new()?);
         let keys = RefCell::new(Keys::default());
         let began = Instant::now();
-        let workers = (0..under_way).map(|worker| async {
+        let workers = (0..under_way).map(|worker| {
             let mut client = self.clients[worker % self.clients.len()].clone();
-            while began.elapsed() < time {
-                let request = keys.borrow_mut().next();
-                let sent = Instant::now();
-                let code = put(&mut client, request).await;
-                outcome.borrow_mut().note(code, sent.elapsed());
+            let (outcome, keys) = (&outcome, &keys);
+            async move {
+                while began.elapsed() < time {
+                    let request = keys.borrow_mut().next();
+                    let sent = Instant::now();
+                    let code = put(&mut client, request).await;
+                    outcome.borrow_mut().note(code, sent.elapsed());
+                }
             }
         });
         join_all(workers).await;

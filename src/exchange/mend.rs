@@ -24,7 +24,7 @@ const PAGE_BYTES: usize = 1 << 20;
 
 /// One listing reads and lists so much at most.
 const LISTED_ITEMS: usize = ITEMS_MAX / 4;
-const LISTED_BYTES: usize = 4 << 20;
+const LISTED_BYTES: usize = 1 << 20;
 
 /// Compares some partitions that differ, to the end, and mends them.
 pub(super) async fn group<T: Transport>(
@@ -162,7 +162,7 @@ async fn settle<T: Transport>(
     for entry in &entries {
         moved.pulled(entry.bytes());
     }
-    let newest = join(core, &entries)?;
+    let newest = join(core, &entries).await?;
     let known = entries
         .iter()
         .map(|entry| StateHash::of(&entry.key, &entry.state))

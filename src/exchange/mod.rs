@@ -101,7 +101,7 @@ fn peers(view: &View) -> Vec<NodeId> {
 }
 
 /// Joins what this node takes under the present view; the next stage of a membership change waits meanwhile.
-fn join<T: Transport>(
+async fn join<T: Transport>(
     core: &Core<T>,
     entries: &[Entry],
 ) -> Result<Option<WriteSeq>, dynamokv_storage::Error> {
@@ -114,7 +114,7 @@ fn join<T: Transport>(
                 .settle(&entry.key, |_, settle| settle.drop_record())?;
         }
     }
-    core.join_all(entries.iter().filter(taken))
+    core.join_all(entries.iter().filter(taken)).await
 }
 
 /// Whether writes go to `node` as an owner. Less than [`View::stores`]: what a node is about to let go of gets

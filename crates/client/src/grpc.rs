@@ -152,6 +152,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use std::io;
 
     use super::*;

@@ -186,8 +186,9 @@ impl Operation {
         let is_write = self.kind != Kind::Read;
         let kind = match failed.cause {
             _ if self.uncertain || (is_write && silent) => ErrorKind::Unknown,
+            // A read leaves nothing to be unknown.
+            Cause::NotSent | Cause::Lost | Cause::Said(ErrorKind::Unknown) => ErrorKind::NotApplied,
             Cause::Said(kind) => kind,
-            Cause::NotSent | Cause::Lost => ErrorKind::NotApplied,
         };
         let answers = failed.answers.into_iter();
         let details = Details {

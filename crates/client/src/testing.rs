@@ -1,4 +1,5 @@
 //! A cluster that answers as a test tells it to.
+#![allow(clippy::expect_used)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

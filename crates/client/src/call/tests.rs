@@ -108,7 +108,7 @@ async fn a_write_whose_fate_is_unknown_is_sent_again_under_its_idempotency_key_a
     let fake = Fake::new(3);
     let client = fake.client(ClientConfig::default()).await;
     let lost = |node| fake.mood(node, Mood::Bad(MILLI, Cause::Lost));
-    [1, 2, 3].map(lost);
+    [1, 2, 3].into_iter().for_each(lost);
     let error = client
         .put_with("k", "v", &Context::new())
         .await
