@@ -1,36 +1,30 @@
 //! Settings of a node, checked before anything starts.
 
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dynamokv_handoff::{DeliveryConfig, HintBounds, TransferConfig};
 use dynamokv_ring::NodeId;
+use dynamokv_rpc::{PeersConfig, ServerConfig};
+use dynamokv_settings::{Layers, Schema, Settings};
 use dynamokv_storage::Family;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::ConfigError;
 use crate::collect::CollectConfig;
 use crate::exchange::ExchangeConfig;
 
 /// What keeps a node's data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EngineKind {
+    /// RocksDB in the data directory; needs the feature `rocksdb`.
+    #[default]
+    Rocksdb,
     /// In memory: gone when the process ends, so such a node joins anew each time.
     Memory,
-    /// RocksDB in the data directory.
-    #[cfg(feature = "rocksdb")]
-    Rocksdb,
-}
-
-#[allow(clippy::derivable_impls)] // The default depends on the feature.
-impl Default for EngineKind {
-    fn default() -> Self {
-        #[cfg(feature = "rocksdb")]
-        return Self::Rocksdb;
-        #[cfg(not(feature = "rocksdb"))]
-        Self::Memory
-    }
 }
 
 impl std::str::FromStr for EngineKind {
@@ -39,10 +33,7 @@ impl std::str::FromStr for EngineKind {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "memory" => Ok(Self::Memory),
-            #[cfg(feature = "rocksdb")]
             "rocksdb" => Ok(Self::Rocksdb),
-            #[cfg(not(feature = "rocksdb"))]
-            "rocksdb" => Err("this binary was built without the feature `rocksdb`".to_owned()),
             other => Err(format!(
                 "unknown engine {other:?}; known are `memory` and `rocksdb`"
             )),
@@ -51,7 +42,7 @@ impl std::str::FromStr for EngineKind {
 }
 
 /// When a write counts as acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DurabilityMode {
     /// After the next group sync: survives a power loss.
@@ -63,37 +54,36 @@ pub enum DurabilityMode {
     Os,
 }
 
-impl std::str::FromStr for DurabilityMode {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "sync" => Ok(Self::Sync),
-            "interval" => Ok(Self::Interval),
-            "os" => Ok(Self::Os),
-            other => Err(format!(
-                "unknown durability {other:?}; known are `sync`, `interval`, `os`"
-            )),
-        }
-    }
-}
-
-/// Everything that one node can be told; the keys of the TOML file are the names of the fields with
-/// dashes, and so are the flags of `examples/node`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Everything that one node can be told. The names of the fields, with dashes, are the keys of the TOML file and the flags of
+/// programs, and [`Settings`] makes all else from what is said here: environment variables, limits, documentation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct NodeConfig {
     /// Display name in logs and listings; the node's id in hexadecimal when empty.
+    #[schemars(extend("x-section" = "The node"), length(max = 64))]
     pub name: String,
     /// The node's id, 16 hexadecimal digits. Drawn at random at the first start and kept in the data directory
     /// when unset.
     pub id: Option<String>,
-    /// Address to listen on; port 0 takes a free one.
+    /// Address to listen on, `host:port`; port 0 takes a free one.
     pub listen: String,
-    /// Address that other nodes and clients reach this node at, when it differs from `listen`.
+    /// Address that other nodes and clients reach this node at, when it differs from `listen`. When unset, a node that listens on
+    /// all addresses (`0.0.0.0`) is reached by the name of its host.
     pub advertise: Option<String>,
+    /// Address of the HTTP port for operators' tools, `host:port`: `/livez`, `/readyz`, `/metrics`. Without it there is none.
+    pub admin_listen: Option<String>,
+    /// Failure zone; replicas of a key lie in distinct zones where there are enough.
+    pub zone: String,
+    /// Share of the data relative to other nodes; 100 is an ordinary node.
+    pub weight: NonZeroU32,
+    /// What to log: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `dynamokv=info`. The program that runs the
+    /// node heeds it.
+    pub log: String,
+    /// Log as JSON, one object a line.
+    pub log_json: bool,
     /// Where RocksDB keeps its files.
+    #[schemars(extend("x-section" = "Storage"))]
     pub data_dir: PathBuf,
     /// Where snapshots are written, each in a folder of its own. On the disk of the data they cost little; without it there
     /// are none.
@@ -103,63 +93,94 @@ pub struct NodeConfig {
     /// When a write counts as acknowledged.
     pub durability: DurabilityMode,
     /// Milliseconds between syncs with `durability = "interval"`.
+    #[schemars(range(min = 1, max = 60_000))]
     pub sync_interval_ms: u64,
     /// The cluster's name; nodes of another name are refused.
+    #[schemars(extend("x-section" = "The cluster"), length(min = 1, max = 64))]
     pub cluster: String,
     /// Found a new cluster with this node as its first member.
     pub bootstrap: bool,
-    /// Addresses of members to join through.
+    /// Addresses of members to join through, `host:port` each.
     pub seeds: Vec<String>,
     /// Id of the dead member whose place this node takes when it is let in, 16 hexadecimal digits: one membership change removes
     /// the one and adds the other. Says nothing once the node is a member.
     pub replace: Option<String>,
     /// Q: partitions of the ring, a power of two. Fixed when the cluster is founded.
+    #[schemars(range(min = 1, max = 65_536))]
     pub partitions: u32,
     /// N: replicas of each key. Fixed when the cluster is founded.
+    #[schemars(range(min = 1, max = 16))]
     pub replicas: usize,
-    /// R: replicas that must answer a read, when the request does not say.
-    pub read_quorum: usize,
-    /// W: replicas that must have a write, when the request does not say.
-    pub write_quorum: usize,
-    /// Milliseconds that a request may take, when it does not say.
-    pub timeout_ms: u64,
-    /// Milliseconds after which a silent replica is given up on for the moment: a further one is asked.
-    pub slow_ms: u64,
-    /// Failure zone; replicas of a key lie in distinct zones where there are enough.
-    pub zone: String,
-    /// Share of the data relative to other nodes; 100 is an ordinary node.
-    pub weight: NonZeroU32,
     /// Milliseconds between gossip rounds.
+    #[schemars(range(min = 1, max = 60_000))]
     pub gossip_interval_ms: u64,
     /// Phi threshold of the failure detector: higher is slower and surer.
+    #[schemars(range(min = 1.0))]
     pub phi_threshold: f64,
+    /// R: replicas that must answer a read, when the request does not say. At most `replicas`.
+    #[schemars(extend("x-section" = "Reads and writes"), range(min = 1, max = 16))]
+    pub read_quorum: usize,
+    /// W: replicas that must have a write, when the request does not say. At most `replicas`.
+    #[schemars(range(min = 1, max = 16))]
+    pub write_quorum: usize,
+    /// Milliseconds that a request may take, when it does not say.
+    #[schemars(range(min = 1, max = 60_000))]
+    pub timeout_ms: u64,
+    /// Milliseconds after which a silent replica is given up on for the moment: a further one is asked.
+    #[schemars(range(min = 1, max = 60_000))]
+    pub slow_ms: u64,
+    /// Siblings of one key at which a warning is logged.
+    pub siblings_soft: usize,
+    /// Siblings of one key at which further concurrent writes are refused.
+    #[schemars(range(min = 1))]
+    pub siblings_hard: usize,
     /// Milliseconds between rounds in which the replicas of a key compare their copies and mend what differs.
+    #[schemars(extend("x-section" = "Repair and deletes"), range(min = 1, max = 60_000))]
     pub exchange_interval_ms: u64,
     /// Bytes of objects a second that this node receives or sends at most to mend what differs, and that it reads to count
     /// its hash trees anew. What other nodes ask of it is not counted.
     pub exchange_bytes_per_second: NonZeroU64,
     /// Milliseconds between looks at the deleted objects.
+    #[schemars(range(min = 1, max = 60_000))]
     pub tombstone_interval_ms: u64,
     /// Seconds that a deleted object is remembered after all its owners know of it. A snapshot that is older must not be restored, and
     /// a node that was away for longer lets go of what it holds for others.
+    #[schemars(range(min = 1, max = 31_536_000))]
     pub tombstone_grace_s: u64,
     /// Keys that are remembered one by one for each node that is away; of further ones whole ranges are.
+    #[schemars(extend("x-section" = "Handoff and transfers"), range(min = 1, max = 10_000_000))]
     pub hints_max: u64,
     /// Objects a second that are handed to nodes that came back, over all of them.
+    #[schemars(range(min = 1, max = 10_000_000))]
     pub hint_rate: u64,
     /// Seconds after which what is held for a node that is still away goes to the other owners instead.
+    #[schemars(range(min = 1, max = 31_536_000))]
     pub hint_age_max_s: u64,
     /// Mebibytes a second that this node takes at most of what it gains in a membership change; 0 sets no limit.
     pub transfer_mib_per_second: u32,
     /// Kibibytes that it asks for at once, about. Four pages are on their way at a time.
+    #[schemars(range(min = 1, max = 4_096))]
     pub transfer_page_kib: u32,
-    /// Siblings of one key at which a warning is logged.
-    pub siblings_soft: usize,
-    /// Siblings of one key at which further concurrent writes are refused.
-    pub siblings_hard: usize,
-    /// Requests under way at once; one more is refused as overloaded.
+    /// Requests of clients under way at once; one more is refused as overloaded, with nothing done.
+    #[schemars(extend("x-section" = "Limits"), range(min = 1))]
     pub in_flight_max: usize,
+    /// Requests of other nodes under way at once, gossip aside; one more is refused, as from a node that is slow.
+    #[schemars(range(min = 1))]
+    pub peer_in_flight_max: usize,
+    /// Connections at once, of clients and nodes; one more is closed.
+    #[schemars(range(min = 1))]
+    pub connections_max: usize,
+    /// Streams at once on one connection; the requests beyond wait at the client. All requests of another node share one connection.
+    #[schemars(range(min = 1))]
+    pub streams_max: u32,
+    /// The greatest value that a client may write, in bytes. The same on all nodes.
+    #[schemars(range(min = 1, max = 67_108_864))]
+    pub value_bytes_max: usize,
+    /// The greatest message between nodes, in mebibytes: what the siblings of one key come to must fit. The same on all nodes.
+    #[schemars(range(min = 1, max = 2_047))]
+    pub peer_message_mib_max: usize,
     /// Serve the raw single-node service alone, without a cluster.
+    #[schemars(extend("x-section" = "A node alone"))]
     pub standalone: bool,
     /// Column families of the raw service beside `default`, `lock` and `write`.
     pub families: Vec<String>,
@@ -172,6 +193,7 @@ impl Default for NodeConfig {
             id: None,
             listen: "127.0.0.1:7070".to_owned(),
             advertise: None,
+            admin_listen: None,
             data_dir: PathBuf::from("dynamokv-data"),
             snapshot_dir: None,
             engine: EngineKind::default(),
@@ -189,6 +211,8 @@ impl Default for NodeConfig {
             slow_ms: 200,
             zone: "default".to_owned(),
             weight: NonZeroU32::MIN.saturating_add(99),
+            log: "warn".to_owned(),
+            log_json: false,
             gossip_interval_ms: 1_000,
             phi_threshold: 8.0,
             exchange_interval_ms: 1_000,
@@ -203,37 +227,25 @@ impl Default for NodeConfig {
             siblings_soft: 16,
             siblings_hard: 256,
             in_flight_max: 4_096,
+            peer_in_flight_max: 8_192,
+            connections_max: 4_096,
+            streams_max: 4_096,
+            value_bytes_max: 4 << 20,
+            peer_message_mib_max: 256,
             standalone: false,
             families: Vec::new(),
         }
     }
 }
 
-/// A setting that cannot be used: which, and why. Correct it and start again.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{key}`: {reason}")]
-pub struct ConfigError {
-    /// The key as the file and the flags name it.
-    pub key: &'static str,
-    /// What is wrong with it and what would be right.
-    pub reason: String,
-}
-
 impl NodeConfig {
-    /// Reads a TOML text; keys that are not named take their defaults.
+    /// Reads a TOML text; settings that are not named take their defaults. [`Layers`] puts several sources together.
     ///
     /// # Errors
-    /// Names the key and the line: an unknown key, a wrong type, broken TOML.
-    pub fn from_toml(text: &str) -> Result<Self, toml::de::Error> {
-        toml::from_str(text)
-    }
-
-    /// Takes the settings of a TOML table, for those who put one together from several sources.
-    ///
-    /// # Errors
-    /// As [`from_toml`](Self::from_toml).
-    pub fn from_table(table: toml::Table) -> Result<Self, toml::de::Error> {
-        table.try_into()
+    /// Names the setting and the line: an unknown one, a wrong type, a limit; or says where the TOML is broken.
+    pub fn from_toml(text: &str) -> Result<Self, dynamokv_settings::Error> {
+        let layers = Layers::of::<Self>().file(Path::new("configuration"), text)?;
+        Ok(layers.resolve()?.settings)
     }
 
     /// Checks every setting against its limits.
@@ -241,160 +253,19 @@ impl NodeConfig {
     /// # Errors
     /// The first setting that cannot be used.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let check = |holds: bool, key: &'static str, reason: &dyn Fn() -> String| {
-            if holds {
-                Ok(())
-            } else {
-                Err(ConfigError {
-                    key,
-                    reason: reason(),
-                })
-            }
-        };
-        self.node_id()?;
-        self.replaced_id()?;
-        check(
-            !(self.bootstrap && self.replace.is_some()),
-            "replace",
-            &|| {
-                "takes a place in a cluster that exists, and `bootstrap` founds one: give only one of them".to_owned()
-            },
-        )?;
-        check(
-            (1..=4_096).contains(&self.transfer_page_kib),
-            "transfer-page-kib",
-            &|| format!("is {}, but must be 1..=4096", self.transfer_page_kib),
-        )?;
-        check_address("listen", &self.listen)?;
-        if let Some(advertise) = &self.advertise {
-            check_address("advertise", advertise)?;
-        }
-        for seed in &self.seeds {
-            check_address("seeds", seed)?;
-        }
-        for (key, value) in [
-            ("sync-interval-ms", self.sync_interval_ms),
-            ("timeout-ms", self.timeout_ms),
-            ("slow-ms", self.slow_ms),
-            ("gossip-interval-ms", self.gossip_interval_ms),
-            ("exchange-interval-ms", self.exchange_interval_ms),
-            ("tombstone-interval-ms", self.tombstone_interval_ms),
-        ] {
-            check((1..=60_000).contains(&value), key, &|| {
-                format!("is {value}, but must be 1..=60000 milliseconds")
-            })?;
-        }
-        for (key, value, limit) in [
-            ("hints-max", self.hints_max, 10_000_000),
-            ("hint-rate", self.hint_rate, 10_000_000),
-            ("hint-age-max-s", self.hint_age_max_s, 365 * DAY_S),
-        ] {
-            check((1..=limit).contains(&value), key, &|| {
-                format!("is {value}, but must be 1..={limit}")
-            })?;
-        }
-        check(
-            self.partitions.is_power_of_two() && self.partitions <= 65_536,
-            "partitions",
-            &|| {
-                format!(
-                    "is {}, but must be a power of two in 1..=65536",
-                    self.partitions
-                )
-            },
-        )?;
-        check(
-            (1..=365 * DAY_S).contains(&self.tombstone_grace_s),
-            "tombstone-grace-s",
-            &|| {
-                format!(
-                    "is {}, but must be 1..={} seconds",
-                    self.tombstone_grace_s,
-                    365 * DAY_S
-                )
-            },
-        )?;
-        check(
-            self.tombstone_grace_s > self.hint_age_max_s,
-            "tombstone-grace-s",
-            &|| {
-                format!(
-                    "is {}, but must exceed `hint-age-max-s` ({}), by more than clocks may differ",
-                    self.tombstone_grace_s, self.hint_age_max_s
-                )
-            },
-        )?;
-        check((1..=16).contains(&self.replicas), "replicas", &|| {
-            format!("is {}, but must be 1..=16", self.replicas)
-        })?;
-        for (key, value) in [
-            ("read-quorum", self.read_quorum),
-            ("write-quorum", self.write_quorum),
-        ] {
-            check((1..=self.replicas).contains(&value), key, &|| {
-                format!("is {value}, but must be 1..={} (`replicas`)", self.replicas)
-            })?;
-        }
-        check(
-            self.phi_threshold.is_finite() && self.phi_threshold >= 1.0,
-            "phi-threshold",
-            &|| {
-                format!(
-                    "is {}, but must be a number of at least 1",
-                    self.phi_threshold
-                )
-            },
-        )?;
-        check(
-            self.siblings_soft <= self.siblings_hard,
-            "siblings-soft",
-            &|| {
-                format!(
-                    "is {}, but must not exceed `siblings-hard` ({})",
-                    self.siblings_soft, self.siblings_hard
-                )
-            },
-        )?;
-        check(self.siblings_hard >= 1, "siblings-hard", &|| {
-            "is 0, but must be at least 1".to_owned()
-        })?;
-        check(self.in_flight_max >= 1, "in-flight-max", &|| {
-            "is 0, but must be at least 1".to_owned()
-        })?;
-        check(
-            !self.cluster.is_empty() && self.cluster.len() <= 64,
-            "cluster",
-            &|| format!("has {} bytes, but must have 1..=64", self.cluster.len()),
-        )?;
-        check(self.name.len() <= 64, "name", &|| {
-            format!("has {} bytes, but must have at most 64", self.name.len())
-        })?;
-        check(
-            !self.bootstrap || self.seeds.is_empty(),
-            "bootstrap",
-            &|| "founds a cluster and `seeds` joins one: give only one of them".to_owned(),
-        )?;
-        check(
-            !(self.standalone && (self.bootstrap || !self.seeds.is_empty())),
-            "standalone",
-            &|| "serves one node alone: `bootstrap` and `seeds` do not go with it".to_owned(),
-        )?;
-        self.raw_families().map(|_| ())
+        Schema::of::<Self>().check(self)
     }
 
     /// The families of the raw service.
     pub(crate) fn raw_families(&self) -> Result<Vec<Family>, ConfigError> {
         let mut families = Family::RAW.to_vec();
         for name in &self.families {
-            let wrong = |reason| ConfigError {
-                key: "families",
-                reason,
-            };
+            let wrong =
+                |reason: String| ConfigError::new("families", format!("has {name:?}: {reason}"));
             let family = Family::new(name).map_err(|error| wrong(error.to_string()))?;
             if Family::CLUSTER.contains(&family) {
-                return Err(wrong(format!(
-                    "{name:?} is what a cluster's node keeps its own data in: choose another name"
-                )));
+                let reason = "a cluster's node keeps its own data in it; choose another name";
+                return Err(wrong(reason.to_owned()));
             }
             families.push(family);
         }
@@ -419,6 +290,27 @@ impl NodeConfig {
             bytes_per_second: rate.unwrap_or(NonZeroU64::MAX),
             page_bytes: page.unwrap_or(NonZeroUsize::MIN),
             ..TransferConfig::default()
+        }
+    }
+
+    /// The bounds of the server.
+    pub(crate) fn server(&self) -> ServerConfig {
+        ServerConfig {
+            value_bytes_max: self.value_bytes_max,
+            peer_message_bytes_max: self.peer_message_mib_max << 20,
+            client_requests_max: self.in_flight_max,
+            peer_requests_max: self.peer_in_flight_max,
+            connections_max: self.connections_max,
+            streams_max: self.streams_max,
+            ..ServerConfig::default()
+        }
+    }
+
+    /// How other nodes are reached.
+    pub(crate) fn peers(&self) -> PeersConfig {
+        PeersConfig {
+            message_bytes_max: self.peer_message_mib_max << 20,
+            ..PeersConfig::default()
         }
     }
 
@@ -457,6 +349,75 @@ impl NodeConfig {
     }
 }
 
+impl Settings for NodeConfig {
+    const VARIABLES: &'static str = "DYNAMOKV";
+    const ALIASES: &'static [(&'static str, &'static str)] = &[("seeds", "seed")];
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.node_id()?;
+        self.replaced_id()?;
+        self.raw_families()?;
+        let seeds = self.seeds.iter().map(|seed| ("seeds", seed));
+        let advertise = self.advertise.iter().map(|address| ("advertise", address));
+        let admin = self.admin_listen.iter();
+        let admin = admin.map(|address| ("admin-listen", address));
+        let given = seeds.chain(advertise).chain(admin);
+        for (key, address) in given.chain([("listen", &self.listen)]) {
+            check_address(key, address)?;
+        }
+        let (replicas, hard) = (self.replicas, self.siblings_hard);
+        let rules = [
+            (
+                "partitions",
+                self.partitions.is_power_of_two(),
+                format!("is {}, but must be a power of two", self.partitions),
+            ),
+            (
+                "read-quorum",
+                self.read_quorum <= replicas,
+                format!("is {}, but must be 1..={replicas} (`replicas`)", self.read_quorum),
+            ),
+            (
+                "write-quorum",
+                self.write_quorum <= replicas,
+                format!("is {}, but must be 1..={replicas} (`replicas`)", self.write_quorum),
+            ),
+            (
+                "tombstone-grace-s",
+                self.tombstone_grace_s > self.hint_age_max_s,
+                format!(
+                    "is {}, but must exceed `hint-age-max-s` ({}), by more than clocks may differ",
+                    self.tombstone_grace_s, self.hint_age_max_s
+                ),
+            ),
+            (
+                "siblings-soft",
+                self.siblings_soft <= hard,
+                format!("is {}, but must not exceed `siblings-hard` ({hard})", self.siblings_soft),
+            ),
+            (
+                "replace",
+                !(self.bootstrap && self.replace.is_some()),
+                "takes a place in a cluster that exists, and `bootstrap` founds one: give only one of them".to_owned(),
+            ),
+            (
+                "bootstrap",
+                !self.bootstrap || self.seeds.is_empty(),
+                "founds a cluster, and `seeds` joins one: give only one of them".to_owned(),
+            ),
+            (
+                "standalone",
+                !(self.standalone && (self.bootstrap || !self.seeds.is_empty())),
+                "serves one node alone: `bootstrap` and `seeds` do not go with it".to_owned(),
+            ),
+        ];
+        match rules.into_iter().find(|(_, holds, _)| !holds) {
+            Some((key, _, reason)) => Err(ConfigError::new(key, reason)),
+            None => Ok(()),
+        }
+    }
+}
+
 /// How what is held for others is handed over.
 pub(crate) struct HandoffSettings {
     pub(crate) delivery: DeliveryConfig,
@@ -466,25 +427,22 @@ pub(crate) struct HandoffSettings {
 
 const DAY_S: u64 = 24 * 60 * 60;
 
-fn parse_id(key: &'static str, text: Option<&str>) -> Result<Option<NodeId>, ConfigError> {
+fn parse_id(key: &str, text: Option<&str>) -> Result<Option<NodeId>, ConfigError> {
     let id = text.map(str::parse).transpose();
-    id.map_err(|error: dynamokv_ring::Error| ConfigError {
-        key,
-        reason: error.to_string(),
-    })
+    id.map_err(|error: dynamokv_ring::Error| ConfigError::new(key, format!("is no id: {error}")))
 }
 
-fn check_address(key: &'static str, address: &str) -> Result<(), ConfigError> {
+fn check_address(key: &str, address: &str) -> Result<(), ConfigError> {
     let port = address
         .rsplit_once(':')
         .filter(|(host, _)| !host.is_empty())
         .map(|(_, port)| port);
     match port.map(str::parse::<u16>) {
         Some(Ok(_)) => Ok(()),
-        _ => Err(ConfigError {
+        _ => Err(ConfigError::new(
             key,
-            reason: format!("{address:?} is not of the form host:port"),
-        }),
+            format!("has {address:?}, which is not of the form host:port"),
+        )),
     }
 }
 
@@ -499,21 +457,20 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_and_a_wrong_type_are_named() {
-        let error = NodeConfig::from_toml("replicaz = 3")
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("replicaz"), "{error}");
-        let error = NodeConfig::from_toml("replicas = \"three\"")
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("replicas"), "{error}");
+    fn every_field_is_a_setting_with_a_meaning() {
+        assert_eq!(Schema::untold::<NodeConfig>(), [""; 0]);
+        for setting in Schema::of::<NodeConfig>().settings() {
+            assert!(!setting.meaning.is_empty(), "{}", setting.key);
+        }
     }
 
     #[test]
     fn each_limit_names_its_key() {
         type Change = fn(&mut NodeConfig);
-        let cases: [(&str, Change); 24] = [
+        let cases: [(&str, Change); 27] = [
+            ("admin-listen", |c| c.admin_listen = Some("7071".into())),
+            ("connections-max", |c| c.connections_max = 0),
+            ("value-bytes-max", |c| c.value_bytes_max = 1 << 30),
             ("id", |c| c.id = Some("7".into())),
             ("replace", |c| c.replace = Some("7".into())),
             ("replace", |c| {

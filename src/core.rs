@@ -34,6 +34,9 @@ pub(crate) struct Core<T> {
     pub(crate) coordinator: Coordinator<Cluster, T, Hints>,
 }
 
+/// Joined between two looks at who else wants the thread: half a millisecond.
+const JOINED_AT_ONCE: usize = 32;
+
 impl<T: Transport> Core<T> {
     /// Begins something that acts on the present view; stage changes wait until the guard is dropped.
     pub(crate) fn begin(&self) -> (DrainGuard, Arc<View>) {
@@ -43,15 +46,17 @@ impl<T: Transport> Core<T> {
         })
     }
 
-    /// Joins all entries; the number of the last write covers them, `None` where there are none.
-    pub(crate) fn join_all<'a>(
+    /// Joins all entries; the number of the last write covers them, `None` where there are none. Others get the thread in between.
+    pub(crate) async fn join_all<'a>(
         &self,
-        entries: impl IntoIterator<Item = &'a Entry>,
+        entries: impl Iterator<Item = &'a Entry>,
     ) -> Result<Option<WriteSeq>, dynamokv_storage::Error> {
+        let entries: Vec<&Entry> = entries.collect();
         let mut newest = None;
-        for Entry { key, state } in entries {
-            let joined = self.store.join(key, state, |_| {})?;
-            newest = newest.max(Some(joined.seq));
+        for some in entries.chunks(JOINED_AT_ONCE) {
+            let some = some.iter().map(|entry| (&entry.key, &entry.state));
+            newest = newest.max(self.store.join_all(some)?);
+            tokio::task::yield_now().await;
         }
         Ok(newest)
     }

@@ -26,6 +26,11 @@ pub(crate) fn open(config: &NodeConfig) -> Result<Arc<dyn Engine>, Error> {
             )
             .map_err(|error| Error::from(error).in_folder(&config.data_dir))?,
         ),
+        #[cfg(not(feature = "rocksdb"))]
+        EngineKind::Rocksdb => {
+            let reason = "is `rocksdb`, which this program was built without: say `memory`";
+            return Err(crate::ConfigError::new("engine", reason).into());
+        }
     })
 }
 

@@ -14,7 +14,9 @@ mod engine;
 mod error;
 mod exchange;
 mod hints;
+mod http;
 mod let_go;
+mod metrics;
 mod network;
 mod node;
 mod opening;
@@ -25,6 +27,7 @@ mod pulse;
 mod refill;
 #[cfg(feature = "rocksdb")]
 mod restore;
+mod serve;
 mod service;
 mod standalone;
 mod transport;
@@ -37,16 +40,19 @@ pub use dynamokv_gossip as gossip;
 pub use dynamokv_handoff as handoff;
 pub use dynamokv_ring as ring;
 pub use dynamokv_rpc as rpc;
+pub use dynamokv_settings as settings;
 pub use dynamokv_storage as storage;
 pub use dynamokv_vclock as vclock;
 
-pub use config::{ConfigError, DurabilityMode, EngineKind, NodeConfig};
+pub use config::{DurabilityMode, EngineKind, NodeConfig};
+pub use dynamokv_settings::Invalid as ConfigError;
 pub use error::Error;
 pub use network::Network;
 pub use node::{Node, NodeBuilder};
 pub use parts::{Addresses, Parts, Surroundings};
 #[cfg(feature = "rocksdb")]
 pub use restore::{Restore, restore};
+pub use serve::serve;
 pub use service::Service;
 pub use standalone::Standalone;
 pub use transport::{ExchangeTransport, HandoverTransport, Transport};

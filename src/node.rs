@@ -1,14 +1,17 @@
 //! One node of a cluster: opens what it keeps, finds the others, serves, and stops.
 
+use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dynamokv_coordinator::WallClock;
 use dynamokv_ring::NodeId;
-use dynamokv_rpc::{Listener, Peers, PeersConfig};
+use dynamokv_rpc::{Listener, Peers};
 use dynamokv_storage::{Engine, SyncMode};
 use tokio::net::TcpListener;
 
+use crate::http::{self, Http};
 use crate::parts::{Addresses, Parts, Surroundings};
 use crate::service::Server;
 use crate::{Error, Network, NodeConfig, engine};
@@ -70,11 +73,24 @@ impl NodeBuilder {
     pub async fn start(self) -> Result<Node, Error> {
         let engine = self.open_engine()?;
         let (listener, local) = listen(&self.config.listen).await?;
-        let connect = |book| Peers::new(Arc::new(book), PeersConfig::default());
-        self.serve(engine, listener, local, connect)
+        let admin = match &self.config.admin_listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        let peers = self.config.peers();
+        let connect = |book| Peers::new(Arc::new(book), peers);
+        let mut node = self.serve(engine, listener, local, connect)?;
+        if let Some((listener, address)) = admin {
+            let (load, health) = (node.server.load(), node.server.health());
+            let routes = http::routes(node.parts.service(), load, health);
+            tracing::info!(%address, "the HTTP port for operators' tools listens");
+            node.admin = Some(Http::serve(listener, address, routes));
+        }
+        Ok(node)
     }
 
-    /// As [`start`](Self::start), but over a network of the caller's; the configuration must name the port.
+    /// As [`start`](Self::start), but over a network of the caller's; the configuration must name the port. No HTTP port is
+    /// opened.
     ///
     /// # Errors
     /// As those of [`start`](Self::start).
@@ -83,7 +99,8 @@ impl NodeBuilder {
         let local = self.config.listen.clone();
         let listening = network.listen(&local).await;
         let listener = listening.map_err(|reason| Error::listen(&local, reason))?;
-        let connect = |book| Peers::over(Arc::new(book), PeersConfig::default(), network);
+        let peers = self.config.peers();
+        let connect = |book| Peers::over(Arc::new(book), peers, network);
         self.serve(engine, listener, local, connect)
     }
 
@@ -103,7 +120,8 @@ impl NodeBuilder {
         connect: impl FnOnce(Addresses) -> Peers,
     ) -> Result<Node, Error> {
         let (config, brought) = (self.config, self.engine.is_some());
-        let address = config.advertise.clone().unwrap_or(local);
+        let given = config.advertise.clone();
+        let address = given.unwrap_or_else(|| reachable(local, gethostname::gethostname()));
         let around = Surroundings {
             engine,
             sync_mode: self.sync_mode,
@@ -125,7 +143,18 @@ impl NodeBuilder {
             parts,
             address,
             server,
+            admin: None,
         })
+    }
+}
+
+/// What to tell others where nothing was said: nobody can reach `0.0.0.0`, but a container's peers can mostly reach it by its name.
+fn reachable(local: String, host: OsString) -> String {
+    match (local.parse::<SocketAddr>(), host.into_string()) {
+        (Ok(address), Ok(host)) if address.ip().is_unspecified() => {
+            format!("{host}:{}", address.port())
+        }
+        _ => local,
     }
 }
 
@@ -134,6 +163,7 @@ pub struct Node {
     parts: Parts<Peers>,
     address: String,
     server: Server,
+    admin: Option<Http>,
 }
 
 impl Node {
@@ -150,6 +180,11 @@ impl Node {
     /// Where others reach it.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Where its HTTP port for operators' tools is reached, if it has one.
+    pub fn admin_address(&self) -> Option<&str> {
+        self.admin.as_ref().map(Http::address)
     }
 
     /// What it is made of.
@@ -178,6 +213,7 @@ impl Node {
         self.server.stop().await;
         let id = self.id();
         self.parts.close().await?;
+        drop(self.admin);
         tracing::info!(node = %id, "stopped");
         Ok(())
     }
@@ -206,4 +242,18 @@ fn random_seed() -> u64 {
     std::collections::hash_map::RandomState::new()
         .build_hasher()
         .finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reachable;
+
+    #[test]
+    fn who_listens_everywhere_is_reached_by_its_name() {
+        let of = |local: &str| reachable(local.to_owned(), "box".into());
+        assert_eq!(of("0.0.0.0:7070"), "box:7070");
+        assert_eq!(of("[::]:7070"), "box:7070");
+        assert_eq!(of("127.0.0.1:7070"), "127.0.0.1:7070");
+        assert_eq!(of("inside:7070"), "inside:7070");
+    }
 }

@@ -29,6 +29,7 @@ pub(crate) fn open_store(
         sync_mode: around.sync_mode,
         sibling_limit_soft: config.siblings_soft,
         sibling_limit_hard: config.siblings_hard,
+        value_bytes_max: config.value_bytes_max,
         ..StoreOptions::new(id.0, around.random_seed)
     };
     let trees = Arc::new(Forest::new(false));

@@ -23,8 +23,6 @@ use crate::transport::Transport;
 const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the log tells of the progress.
 const TELL_EVERY: Duration = Duration::from_secs(10);
-/// Joined between two looks at who else wants the thread.
-const JOINED_AT_ONCE: usize = 64;
 /// Shown to operators at most.
 const STREAMS_SHOWN_MAX: usize = 64;
 
@@ -168,12 +166,7 @@ async fn pull_page<T: Transport>(
         }
         page
     };
-    let mut newest = None;
-    for some in page.entries.chunks(JOINED_AT_ONCE) {
-        newest = newest.max(core.join_all(some)?);
-        tokio::task::yield_now().await;
-    }
-    if let Some(newest) = newest {
+    if let Some(newest) = core.join_all(page.entries.iter()).await? {
         core.store.synced(newest).await?;
     }
     Ok(Landed {

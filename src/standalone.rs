@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dynamokv_rpc::{ServerBuilder, ServerConfig};
+use dynamokv_rpc::ServerBuilder;
 use dynamokv_storage::{RawOptions, RawStore};
 
 use crate::service::Server;
@@ -24,13 +24,11 @@ impl Standalone {
         let (listener, address) = node::listen(&config.listen).await?;
         let options = RawOptions {
             durability: engine::durability(&config),
+            value_bytes_max: config.value_bytes_max,
             ..RawOptions::default()
         };
         let store = Arc::new(RawStore::open(engine::open(&config)?, options)?);
-        let builder = ServerBuilder::new(ServerConfig {
-            client_requests_max: config.in_flight_max,
-            ..ServerConfig::default()
-        });
+        let builder = ServerBuilder::new(config.server());
         let engine = store.engine().name();
         let builder = builder.raw(store);
         let health = builder.health();

@@ -181,6 +181,7 @@ async fn the_absent_owner_has_the_write() -> bool {
         content_type: None,
         context: CausalContext::new(),
         return_values: false,
+        idempotency_key: None,
         options: Options::default(),
     });
     assert_eq!(put.await.unwrap().coordinator, here.id());

@@ -3,7 +3,6 @@
 //! `cargo run --example node -- --bootstrap` founds a cluster, `--seed HOST:PORT` joins one, and `--standalone`
 //! serves the raw service of this node alone; `restore` makes a data directory from a snapshot, `verify` reads one and looks for damage. `--help` explains every option.
 
-mod options;
 #[cfg(feature = "rocksdb")]
 mod restore;
 #[cfg(feature = "rocksdb")]
@@ -13,22 +12,30 @@ use std::error::Error;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::ArgMatches;
-use dynamokv::{Node, NodeConfig, Standalone};
+use clap::{ArgMatches, Command};
+use dynamokv::NodeConfig;
+use dynamokv_settings::cli;
 use tracing_subscriber::EnvFilter;
 
-use crate::options::{command, configuration};
+fn command() -> Command {
+    let command = Command::new("node").about(
+        "One DynamoKV node: --bootstrap founds a cluster, --seed joins one, --standalone serves alone",
+    );
+    let command = cli::flags::<NodeConfig>(command);
+    #[cfg(feature = "rocksdb")]
+    let command = command
+        .subcommand(restore::command())
+        .subcommand(verify::command());
+    command
+}
 
-fn start_log(matches: &ArgMatches) -> Result<(), Box<dyn Error>> {
-    let filter = matches
-        .get_one::<String>("log")
-        .map_or("warn", String::as_str);
-    let filter = EnvFilter::try_new(filter).map_err(|error| format!("--log: {error}"))?;
+fn start_log(config: &NodeConfig) -> Result<(), Box<dyn Error>> {
+    let filter = EnvFilter::try_new(&config.log).map_err(|error| format!("`log`: {error}"))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    if matches.get_flag("log-json") {
+    if config.log_json {
         log.json().init()
     } else {
         log.init()
@@ -36,99 +43,31 @@ fn start_log(matches: &ArgMatches) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn asked_to_stop() -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted,
-            _ = terminate.recv() => Ok(()),
-        }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
-}
-
 /// The one line that is always printed. A closed output is no reason to stop a node.
 fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-async fn run_standalone(config: NodeConfig) -> Result<(), Box<dyn Error>> {
-    let engine = format!("{:?}", config.engine).to_lowercase();
-    let node = Standalone::start(config).await?;
-    say(&format!(
-        "standalone node listens on {} ({engine})",
-        node.address()
-    ));
-    asked_to_stop().await?;
-    node.shutdown().await;
-    Ok(())
-}
-
-async fn run_member(config: NodeConfig) -> Result<(), Box<dyn Error>> {
-    let about = format!(
-        "cluster {}, {}",
-        config.cluster,
-        format!("{:?}", config.engine).to_lowercase()
-    );
-    if !config.bootstrap && config.seeds.is_empty() {
-        tracing::info!(
-            "neither --bootstrap nor --seed was given: only a node that was a member before goes on"
-        );
+async fn run(matches: &ArgMatches) -> Result<(), Box<dyn Error>> {
+    #[cfg(feature = "rocksdb")]
+    match matches.subcommand() {
+        Some(("restore", order)) => return Ok(say(&restore::run(order)?)),
+        Some(("verify", what)) => return Ok(say(&verify::run(what)?)),
+        _ => {}
     }
-    let node = Node::builder(config).start().await?;
-    say(&format!(
-        "node {} listens on {} ({about})",
-        node.id(),
-        node.address()
-    ));
-    let ended = tokio::select! {
-        biased;
-        asked = asked_to_stop() => { asked?; None }
-        reason = node.ended() => Some(reason),
-    };
-    node.shutdown().await?;
-    match ended {
-        None => Ok(()),
-        Some(reason) if matches!(*reason, dynamokv::Error::Left) => {
-            say(&reason.to_string());
-            Ok(())
-        }
-        Some(reason) => Err(reason.to_string().into()),
+    let loaded = cli::load::<NodeConfig>(matches)?;
+    if cli::prints(matches) {
+        say(loaded.to_string().trim_end());
+        return Ok(());
     }
+    let config = loaded.settings;
+    start_log(&config)?;
+    Ok(dynamokv::serve(config, say).await?)
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    #[cfg(feature = "rocksdb")]
-    let command = command()
-        .subcommand(restore::command())
-        .subcommand(verify::command());
-    #[cfg(not(feature = "rocksdb"))]
-    let command = command();
-    let matches = command.get_matches();
-    let ran = async {
-        start_log(&matches)?;
-        #[cfg(feature = "rocksdb")]
-        if let Some(("restore", order)) = matches.subcommand() {
-            say(&restore::run(order)?);
-            return Ok(());
-        }
-        #[cfg(feature = "rocksdb")]
-        if let Some(("verify", what)) = matches.subcommand() {
-            say(&verify::run(what)?);
-            return Ok(());
-        }
-        let config = configuration(&matches)?;
-        if config.standalone {
-            run_standalone(config).await
-        } else {
-            run_member(config).await
-        }
-    };
-    match ran.await {
+    match run(&command().get_matches()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");

@@ -44,7 +44,7 @@ pub(crate) async fn answer<T: Transport>(
             Ok(Answer::Difference(difference))
         }
         Question::Push(entries) => {
-            if let Some(newest) = join(core, &entries).map_err(failed)? {
+            if let Some(newest) = join(core, &entries).await.map_err(failed)? {
                 core.store.settled(newest).await.map_err(failed)?;
             }
             Ok(Answer::Taken)

@@ -10,7 +10,7 @@ use dynamokv_antientropy::{
 use dynamokv_coordinator::Membership;
 use dynamokv_handoff::Entry;
 use dynamokv_ring::{PartitionId, Token, TokenRange};
-use dynamokv_storage::{ObjectStore, StateHash};
+use dynamokv_storage::{ObjectStore, StateHash, WriteSeq};
 use tokio::time::Instant;
 
 use super::ledger::Moved;
@@ -24,7 +24,7 @@ const PAGE_BYTES: usize = 1 << 20;
 
 /// One listing reads and lists so much at most.
 const LISTED_ITEMS: usize = ITEMS_MAX / 4;
-const LISTED_BYTES: usize = 4 << 20;
+const LISTED_BYTES: usize = 1 << 20;
 
 /// Compares some partitions that differ, to the end, and mends them.
 pub(super) async fn group<T: Transport>(
@@ -44,7 +44,7 @@ pub(super) async fn group<T: Transport>(
     let unknown = descent.has_unknown();
     let mut left = descent.into_ranges();
     let differing = left.clone();
-    let mut mended = false;
+    let (mut mended, mut newest) = (false, None);
     while !left.is_empty() {
         turn(rounds).await;
         let (listing, end) = list(&core.store, &left)?;
@@ -57,11 +57,16 @@ pub(super) async fn group<T: Transport>(
         if rest == left {
             return Err(unfit());
         }
-        let moved = settle(peer, difference).await?;
+        let (moved, joined) = settle(peer, difference).await?;
+        newest = newest.max(joined);
         rounds.pace.lock().correct(PAGE_BYTES as u64, moved.bytes());
         core.ledger.moved(peer.id, moved);
         mended |= !moved.is_nothing();
         left = rest;
+    }
+    // One wait for all pages: nobody relies on them before they are compared.
+    if let Some(newest) = newest {
+        core.store.settled(newest).await?;
     }
     if !mended && !unknown {
         // No key differs, so a leaf does not say what is on the disk; or what differed has come meanwhile.
@@ -144,11 +149,11 @@ fn list(store: &ObjectStore, left: &Ranges) -> Result<(Listing, Token), crate::E
     Ok((Listing::new(left.up_to(end), items, PAGE_BYTES)?, end))
 }
 
-/// Joins what the peer has, and gives it what it lacks.
+/// Joins what the peer has, and gives it what it lacks. The number of the last write here.
 async fn settle<T: Transport>(
     peer: &Peer<'_, T>,
     difference: Difference<Entry>,
-) -> Result<Moved, crate::Error> {
+) -> Result<(Moved, Option<WriteSeq>), crate::Error> {
     let Difference {
         entries, wanted, ..
     } = difference;
@@ -157,9 +162,7 @@ async fn settle<T: Transport>(
     for entry in &entries {
         moved.pulled(entry.bytes());
     }
-    if let Some(newest) = join(core, &entries)? {
-        core.store.settled(newest).await?;
-    }
+    let newest = join(core, &entries).await?;
     let known = entries
         .iter()
         .map(|entry| StateHash::of(&entry.key, &entry.state))
@@ -178,7 +181,7 @@ async fn settle<T: Transport>(
             }
         }
         if !more {
-            return Ok(moved);
+            return Ok((moved, newest));
         }
     }
 }

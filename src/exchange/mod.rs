@@ -17,8 +17,8 @@ use dynamokv_ring::{NodeId, PartitionId, Token};
 use dynamokv_storage::WriteSeq;
 #[cfg(feature = "planted-bugs")]
 use dynamokv_storage::planted::{self, Bug};
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use parking_lot::Mutex;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::core::Core;
@@ -53,34 +53,42 @@ struct Rounds {
 /// Compares with every live owner of what this node owns, once an interval each, for as long as the node runs. A
 /// peer with which much is to be mended holds up no other.
 pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>, config: ExchangeConfig) {
-    let rounds = Rounds {
+    let rounds = Arc::new(Rounds {
         pace: Mutex::new(Pace::new(config.bytes_per_second)),
         refill: Mutex::default(),
-    };
-    let mut under_way = FuturesUnordered::new();
+    });
+    // Tasks of their own: what comes from several peers is joined on as many threads as the runtime has.
+    let mut under_way = JoinSet::new();
     let mut busy = BTreeSet::new();
     loop {
         let next = Instant::now() + config.interval;
         loop {
             tokio::select! {
                 biased;
-                Some(peer) = under_way.next() => {
-                    busy.remove(&peer);
-                }
+                Some(ended) = under_way.join_next() => match ended {
+                    Ok(peer) => {
+                        busy.remove(&peer);
+                    }
+                    // They are aborted together with this future only.
+                    Err(error) => match error.try_into_panic() {
+                        Ok(panic) => std::panic::resume_unwind(panic),
+                        Err(_) => return,
+                    },
+                },
                 () = tokio::time::sleep_until(next) => break,
             }
         }
         for peer in peers(&core.cluster.view()) {
             if busy.insert(peer) {
-                under_way.push(compare(&core, peer, &rounds));
+                under_way.spawn(compare(Arc::clone(&core), peer, Arc::clone(&rounds)));
             }
         }
         rounds.refill.lock().review(&core);
     }
 }
 
-async fn compare<T: Transport>(core: &Core<T>, peer: NodeId, rounds: &Rounds) -> NodeId {
-    if let Err(error) = peer::compare(core, peer, rounds).await {
+async fn compare<T: Transport>(core: Arc<Core<T>>, peer: NodeId, rounds: Arc<Rounds>) -> NodeId {
+    if let Err(error) = peer::compare(&core, peer, &rounds).await {
         tracing::debug!(%peer, %error, "copies could not be compared");
     }
     peer
@@ -93,7 +101,7 @@ fn peers(view: &View) -> Vec<NodeId> {
 }
 
 /// Joins what this node takes under the present view; the next stage of a membership change waits meanwhile.
-fn join<T: Transport>(
+async fn join<T: Transport>(
     core: &Core<T>,
     entries: &[Entry],
 ) -> Result<Option<WriteSeq>, dynamokv_storage::Error> {
@@ -106,7 +114,7 @@ fn join<T: Transport>(
                 .settle(&entry.key, |_, settle| settle.drop_record())?;
         }
     }
-    core.join_all(entries.iter().filter(taken))
+    core.join_all(entries.iter().filter(taken)).await
 }
 
 /// Whether writes go to `node` as an owner. Less than [`View::stores`]: what a node is about to let go of gets

@@ -17,7 +17,7 @@ use crate::transport::Transport;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// So many partitions are mended together: their questions share messages.
-const PARTITIONS_TOGETHER: usize = 8;
+const PARTITIONS_TOGETHER: usize = 4;
 
 /// So many such groups at once: one is compared or sent while another is joined.
 const GROUPS_MAX: usize = 2;
@@ -112,17 +112,17 @@ pub(super) async fn compare<T: Transport>(
             Verdict::Differs => differing.push((partition, prefix)),
         }
     }
-    mend_all(&peer, differing, rounds).await
+    mend_all(&peer, differing, &view, rounds).await
 }
 
-/// Mends all that differs, in another order with each peer, so that the same thing comes seldom from two at once.
+/// Mends all that differs.
 async fn mend_all<T: Transport>(
     peer: &Peer<'_, T>,
     mut differing: Vec<(PartitionId, Prefix)>,
+    view: &View,
     rounds: &Rounds,
 ) -> Result<(), crate::Error> {
-    let start = (peer.id.0 ^ peer.core.me.0).checked_rem(differing.len() as u64);
-    differing.rotate_left(start.unwrap_or(0) as usize);
+    differing.sort_by_key(|(partition, _)| turn(view, peer.id, *partition));
     let now = Instant::now();
     for (partition, _) in &differing {
         let pair = Pair {
@@ -138,6 +138,20 @@ async fn mend_all<T: Transport>(
     let groups = stream::iter(groups).buffer_unordered(GROUPS_MAX);
     let outcomes: Vec<_> = groups.collect().await;
     outcomes.into_iter().collect()
+}
+
+/// When a partition's turn comes in a round of this node with `peer`. Two owners who have what a third lacks come to it at
+/// different times, or it would get everything twice: of the pairs of owners some begin at the start of the ring, some at its
+/// end and go backwards, some in the middle.
+fn turn(view: &View, peer: NodeId, partition: PartitionId) -> u32 {
+    let owners = view.current.owners_of(partition);
+    let place = |node| owners.iter().position(|owner| *owner == node).unwrap_or(0);
+    let (at, all) = (partition.0, view.current.partitions());
+    match (place(view.me) + place(peer)) % 3 {
+        0 => at,
+        1 => all - 1 - at.min(all - 1),
+        _ => (at + all / 2) % all,
+    }
 }
 
 /// The partitions that a node compares with a peer.

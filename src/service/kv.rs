@@ -1,17 +1,44 @@
 //! Reads and writes of clients.
 
-use dynamokv_coordinator::{Error, GetReply, GetRequest, PutReply, PutRequest};
-use dynamokv_rpc::KvService;
+use std::sync::Arc;
+
+use dynamokv_coordinator::{Error, GetReply, GetRequest, Membership, PutReply, PutRequest};
+use dynamokv_rpc::{KvService, Topology};
+use tokio::time::Instant;
 
 use super::Service;
+use super::topology::describe;
+use crate::metrics::Operation;
 use crate::transport::Transport;
 
 impl<T: Transport> KvService for Service<T> {
     async fn get(&self, request: GetRequest) -> Result<GetReply, Error> {
-        self.core.coordinator.get(request).await
+        let began = Instant::now();
+        let answer = self.core.coordinator.get(request).await;
+        self.requests.read(&answer, began.elapsed());
+        answer
     }
 
     async fn put(&self, request: PutRequest) -> Result<PutReply, Error> {
-        self.core.coordinator.put(request).await
+        let operation = match request.value {
+            Some(_) => Operation::Put,
+            None => Operation::Delete,
+        };
+        let began = Instant::now();
+        let answer = self.core.coordinator.put(request).await;
+        self.requests.written(operation, &answer, began.elapsed());
+        answer
+    }
+
+    /// Made anew only when the view was.
+    fn topology(&self) -> Option<Arc<Topology>> {
+        let view = self.core.cluster.view();
+        let made = self.topology.load();
+        if made.phase == view.phase {
+            return made.topology.clone();
+        }
+        let fresh = Arc::new(describe(&view, self.core.cluster.gossip()));
+        self.topology.store(Arc::clone(&fresh));
+        fresh.topology.clone()
     }
 }

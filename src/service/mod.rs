@@ -7,27 +7,32 @@ mod peer;
 mod preview;
 mod shown;
 mod snapshot;
+mod topology;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use dynamokv_coordinator::Membership;
-use dynamokv_rpc::{Health, Listener, ServerBuilder, ServerConfig};
+use dynamokv_rpc::{Health, Listener, Load, ServerBuilder};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::NodeConfig;
 use crate::core::Core;
+use crate::metrics::Requests;
 use crate::pull::Streaming;
 use crate::transport::Transport;
 
 /// The services of one node.
 pub struct Service<T> {
-    core: Arc<Core<T>>,
-    config: NodeConfig,
+    pub(crate) core: Arc<Core<T>>,
+    pub(crate) config: NodeConfig,
     address: String,
-    streaming: watch::Receiver<Option<Streaming>>,
-    started: Instant,
+    pub(crate) streaming: watch::Receiver<Option<Streaming>>,
+    pub(crate) started: Instant,
+    pub(crate) requests: Requests,
+    topology: ArcSwap<topology::Made>,
 }
 
 impl<T: Transport> Service<T> {
@@ -43,15 +48,14 @@ impl<T: Transport> Service<T> {
             address,
             streaming,
             started: Instant::now(),
+            requests: Requests::default(),
+            topology: ArcSwap::default(),
         })
     }
 
     /// Serves everything behind one listener; healthy once the node is a member.
     pub(crate) fn serve(self: Arc<Self>, listener: impl Listener) -> Server {
-        let builder = ServerBuilder::new(ServerConfig {
-            client_requests_max: self.config.in_flight_max,
-            ..ServerConfig::default()
-        });
+        let builder = ServerBuilder::new(self.config.server());
         let builder = builder
             .kv(Arc::clone(&self))
             .peer(Arc::clone(&self))
@@ -72,6 +76,8 @@ async fn follow_membership<T: Transport>(service: Arc<Service<T>>, health: Healt
 
 /// A running server. Dropping it cuts every connection.
 pub(crate) struct Server {
+    load: Load,
+    health: Health,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
@@ -82,6 +88,7 @@ impl Server {
         listener: impl Listener,
         readiness: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
+        let (load, health) = (builder.load(), builder.health());
         let (stop, stopped) = oneshot::channel();
         let serving = builder.serve(listener, async {
             // A dropped sender means that the server is being cut off anyway.
@@ -103,9 +110,21 @@ impl Server {
             }
         });
         Self {
+            load,
+            health,
             stop: Some(stop),
             task,
         }
+    }
+
+    /// What it has to do.
+    pub(crate) fn load(&self) -> Load {
+        self.load.clone()
+    }
+
+    /// Whether it takes requests.
+    pub(crate) fn health(&self) -> Health {
+        self.health.clone()
     }
 
     /// Refuses new requests and waits for those under way.

@@ -41,7 +41,7 @@ impl<T: Transport> PeerService for Service<T> {
         let view = self.admit(&fence)?;
         let owned = |entry: &Entry| view.stores(self.core.me, entry.key.token());
         let taken = entries.iter().filter(|entry| owned(entry));
-        if let Some(newest) = self.core.join_all(taken).map_err(failed)? {
+        if let Some(newest) = self.core.join_all(taken).await.map_err(failed)? {
             self.core.store.synced(newest).await.map_err(failed)?;
         }
         Ok(entries.iter().map(owned).collect())

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 pub mod dice;
-#[cfg(feature = "rocksdb")]
+pub mod http;
 pub mod process;
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use dynamokv_ring::{Token, TokenRange};
 use parking_lot::Mutex;
@@ -21,6 +21,8 @@ pub struct Forest {
     pub(crate) buckets: Box<[Bucket]>,
     /// Buckets that may be wrong.
     suspects: Mutex<BTreeSet<usize>>,
+    /// Where to look next for a bucket whose leaves do not fit its keys.
+    misfits_from: AtomicUsize,
     /// Every bucket has leaves of so many bits at least, so that partitions end between leaves.
     floor: AtomicU8,
     /// One recount at a time.
@@ -49,6 +51,7 @@ impl Forest {
         Self {
             buckets,
             suspects: Mutex::default(),
+            misfits_from: AtomicUsize::new(0),
             floor: AtomicU8::new(0),
             counting: Mutex::default(),
         }
@@ -165,25 +168,42 @@ impl Forest {
     }
 
     /// The buckets that must be counted next: some in a row, `max` at most, that are not counted yet; else one that is suspect, or
-    /// whose leaves do not fit its keys any more. O(buckets).
+    /// some whose leaves do not fit their keys any more. O(buckets) if there is none.
     #[must_use]
     pub fn due(&self, max: usize) -> Option<Range<usize>> {
-        let floor = self.floor.load(Ordering::Relaxed);
         let unready = |at: &usize| self.buckets.get(*at).is_some_and(|b| !b.is_ready());
         if let Some(first) = (0..self.buckets.len()).find(unready) {
-            let end = (first..self.buckets.len())
-                .take(max.max(1))
-                .take_while(unready)
-                .last();
-            return Some(first..end.map_or(first + 1, |last| last + 1));
+            return Some(self.row(first, max, unready));
         }
         let suspect = self.suspects.lock().pop_first();
-        let misfit = || {
-            self.buckets
-                .iter()
-                .position(|bucket| bucket.is_misfit(floor))
+        suspect
+            .map(|at| at..at + 1)
+            .or_else(|| self.next_misfits(max))
+    }
+
+    /// Going on where it was last: while keys stream in, there is always one.
+    fn next_misfits(&self, max: usize) -> Option<Range<usize>> {
+        let floor = self.floor.load(Ordering::Relaxed);
+        let misfit = |at: &usize| {
+            let bucket = self.buckets.get(*at);
+            bucket.is_some_and(|bucket| bucket.is_misfit(floor))
         };
-        suspect.or_else(misfit).map(|at| at..at + 1)
+        let count = self.buckets.len();
+        let start = self.misfits_from.load(Ordering::Relaxed);
+        let found = (start..count).chain(0..start.min(count)).find(misfit);
+        let row = found.map(|first| self.row(first, max, misfit));
+        let next = row.as_ref().map_or(0, |row| row.end);
+        self.misfits_from.store(next, Ordering::Relaxed);
+        row
+    }
+
+    /// From `first` on, as many as are alike, `max` at most.
+    fn row(&self, first: usize, max: usize, alike: impl Fn(&usize) -> bool) -> Range<usize> {
+        let last = (first..self.buckets.len())
+            .take(max.max(1))
+            .take_while(alike)
+            .last();
+        first..last.map_or(first + 1, |last| last + 1)
     }
 
     /// The tokens of some buckets.

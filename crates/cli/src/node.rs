@@ -35,13 +35,24 @@ pub(crate) struct Connect {
         long = "wait-ms",
         env = "DYNAMOKV_WAIT_MS",
         value_name = "MS",
-        default_value_t = 5_000,
+        default_value_t = WAIT_MS,
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     wait_ms: u32,
 }
 
+/// How long a command waits for an answer, unless it is told.
+const WAIT_MS: u32 = 5_000;
+
 impl Connect {
+    /// These nodes, with the usual patience.
+    pub(crate) fn to(nodes: Vec<String>) -> Self {
+        Self {
+            nodes,
+            wait_ms: WAIT_MS,
+        }
+    }
+
     pub(crate) fn timeout(&self) -> Duration {
         Duration::from_millis(self.wait_ms.into())
     }

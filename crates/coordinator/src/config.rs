@@ -23,6 +23,10 @@ pub struct Config {
     /// Answered writes whose last replicas are still awaited. Beyond it the missing copies become markers at
     /// once, which is durable but costs a delivery.
     pub background_max: NonZeroUsize,
+    /// For how long a write with an idempotency key is remembered by the node that coordinated it.
+    pub idempotency_window: Duration,
+    /// How many such writes are remembered; beyond it the oldest are forgotten before their time. About 200 bytes each.
+    pub idempotency_records_max: NonZeroUsize,
 }
 
 impl Default for Config {
@@ -35,6 +39,8 @@ impl Default for Config {
             slow_after: Duration::from_millis(200),
             in_flight_max: NonZeroUsize::MIN.saturating_add(4095),
             background_max: NonZeroUsize::MIN.saturating_add(4095),
+            idempotency_window: Duration::from_secs(120),
+            idempotency_records_max: NonZeroUsize::MIN.saturating_add(131_071),
         }
     }
 }

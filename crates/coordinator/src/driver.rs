@@ -1,23 +1,27 @@
 //! The tokio shell: runs the state machines against a transport, a store and the clock.
 
+mod repairs;
 mod run;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use dynamokv_ring::{NodeId, Token};
-use dynamokv_storage::Value;
+use dynamokv_storage::{Applied, State, Value, WriteSeq};
 use dynamokv_vclock::HybridClock;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
+use tracing::Instrument;
 
+use self::repairs::Repairs;
 use self::run::{GetRun, PutRun, run_get, run_put};
 use crate::config::Config;
+use crate::recent::{self, Done, Recent};
 use crate::{
-    Drain, DrainGuard, Error, Fence, Forwarded, GetReply, GetRequest, HintSink, Membership,
-    PutReply, PutRequest, ReadPlan, Refusal, Replica, ReplicaError, ReplicaTransport, View,
-    WritePlan,
+    Drain, DrainGuard, Error, Fence, Forwarded, GetReply, GetRequest, HintSink, LocalRole,
+    Membership, PutReply, PutRequest, ReadPlan, Refusal, Replica, ReplicaError, ReplicaTransport,
+    RequestId, View, WritePlan,
 };
 
 /// Milliseconds since the Unix epoch, from wherever the caller takes its time.
@@ -36,9 +40,11 @@ pub(crate) struct Shared<M, T, H> {
     pub(crate) transport: Arc<T>,
     pub(crate) replica: Arc<Replica<M, H>>,
     pub(crate) drain: Arc<Drain>,
+    pub(crate) repairs: Repairs,
     pub(crate) background: Arc<Semaphore>,
     foreground: Arc<Semaphore>,
     clock: Mutex<HybridClock>,
+    recent: Mutex<Recent>,
     wall_clock: WallClock,
 }
 
@@ -88,11 +94,16 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
             shared: Arc::new(Shared {
                 background: Arc::new(Semaphore::new(config.background_max.get())),
                 foreground: Arc::new(Semaphore::new(config.in_flight_max.get())),
+                recent: Mutex::new(Recent::new(
+                    config.idempotency_window,
+                    config.idempotency_records_max.get(),
+                )),
                 config,
                 membership,
                 transport,
                 replica,
                 drain: Arc::default(),
+                repairs: Repairs::default(),
                 clock: Mutex::default(),
                 wall_clock,
             }),
@@ -204,7 +215,8 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
                 key: request.key.clone(),
                 permit: permit.take(),
             };
-            tokio::spawn(run_get(shared, run, plan, begun, deadline, respond));
+            let running = run_get(shared, run, plan, begun, deadline, respond);
+            tokio::spawn(RequestId::carried(running.in_current_span()));
             let (verdict, refused_by) = response.await.map_err(|_| Error::Unreadable {
                 needed: quorum,
                 answers: Vec::new(),
@@ -244,22 +256,12 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
             return Err(Error::NotMember);
         }
         let mut plan = WritePlan::new(&begun.view, token, quorum, request.options.mode)?;
-        let value = Value {
-            time: self.shared.clock.lock().now((self.shared.wall_clock)()),
-            body: request.value,
-            content_type: request.content_type,
-        };
         let mut role = plan.local;
-        let applied = self
-            .shared
-            .replica
-            .apply(key, value, &request.context, role)?;
-        let context = applied.delta.context().clone();
-        let delta = applied.delta;
+        let (delta, mut seq) = self.apply_once(&request, role)?;
+        let context = delta.context().clone();
         #[cfg(feature = "planted-bugs")]
         let delta = dynamokv_storage::planted::sent(delta);
         let delta = Arc::new(delta);
-        let mut seq = applied.seq;
         let mut permit = Some(permit);
         loop {
             let fence = begun.view.fence;
@@ -270,14 +272,9 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
                 seq,
                 permit: permit.take(),
             };
-            tokio::spawn(run_put(
-                Arc::clone(&self.shared),
-                run,
-                plan,
-                begun,
-                deadline,
-                respond,
-            ));
+            let shared = Arc::clone(&self.shared);
+            let running = run_put(shared, run, plan, begun, deadline, respond);
+            tokio::spawn(RequestId::carried(running.in_current_span()));
             let unknown = |answers| Error::Unknown {
                 needed: quorum,
                 answers,
@@ -317,6 +314,40 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
                 seq = self.shared.replica.hold(key, &delta, role)?;
             }
         }
+    }
+
+    /// Applies the write here, unless its idempotency key says that this was done: then its delta is kept once more, which changes
+    /// nothing, so that the copies that are missing come about.
+    fn apply_once(
+        &self,
+        request: &PutRequest,
+        role: LocalRole,
+    ) -> Result<(State, WriteSeq), Error> {
+        let Some(id) = recent::id_of(request) else {
+            let applied = self.apply(request, role)?;
+            return Ok((applied.delta, applied.seq));
+        };
+        let slot = self.shared.recent.lock().slot(id, Instant::now().into());
+        let mut done = slot.lock();
+        if let Some(done) = *done {
+            let delta = done.delta(request).ok_or(Error::IdempotencyKeyReused)?;
+            let seq = self.shared.replica.hold(&request.key, &delta, role)?;
+            return Ok((delta, seq));
+        }
+        let applied = self.apply(request, role)?;
+        let time = applied.delta.values().next().map(|(_, value)| value.time);
+        *done = time.map(|time| Done::new(request, applied.dot, time));
+        Ok((applied.delta, applied.seq))
+    }
+
+    fn apply(&self, request: &PutRequest, role: LocalRole) -> Result<Applied, Error> {
+        let value = Value {
+            time: self.shared.clock.lock().now((self.shared.wall_clock)()),
+            body: request.value.clone(),
+            content_type: request.content_type.clone(),
+        };
+        let replica = &self.shared.replica;
+        Ok(replica.apply(&request.key, value, &request.context, role)?)
     }
 
     /// Whether this node's own copy would count in a read: that of a fallback, or of an heir to whom not all has come yet, may lack

@@ -43,6 +43,11 @@ pub enum Error {
     /// read first and pass the context.
     #[error("context is empty, but a delete needs the context of a read; read the key first")]
     ContextRequired,
+    /// The idempotency key was used for another write to the key. Nothing was done; draw a key for each write.
+    #[error(
+        "idempotency_key was used for another write to this key; draw a new one for each write"
+    )]
+    IdempotencyKeyReused,
     /// Too few nodes can be reached. **Not applied**; retry later.
     #[error("not applied: {needed} copies are needed and {reachable} can be had ({})", list(.answers))]
     Unavailable {
@@ -123,9 +128,10 @@ impl Error {
     /// What the error means for the caller.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Quorum { .. } | Self::Timeout { .. } | Self::ContextRequired => {
-                ErrorKind::Invalid
-            }
+            Self::Quorum { .. }
+            | Self::Timeout { .. }
+            | Self::ContextRequired
+            | Self::IdempotencyKeyReused => ErrorKind::Invalid,
             Self::Unavailable { .. }
             | Self::Unreadable { .. }
             | Self::NotMember
@@ -134,6 +140,16 @@ impl Error {
             Self::Overloaded { .. } => ErrorKind::Overloaded,
             Self::Storage(error) => storage_kind(error),
             Self::Relayed { kind, .. } => *kind,
+        }
+    }
+
+    /// Who answered what, where that is why the operation failed.
+    pub fn answers(&self) -> &[Answer] {
+        match self {
+            Self::Unavailable { answers, .. }
+            | Self::Unknown { answers, .. }
+            | Self::Unreadable { answers, .. } => answers,
+            _ => &[],
         }
     }
 }

@@ -23,12 +23,12 @@ pub enum GetAction {
     },
     /// Answer the client.
     Respond(GetVerdict),
-    /// A replica answered with less than the join: send it.
+    /// A replica answered with less than the join of all.
     Repair {
         /// The replica.
         to: NodeId,
-        /// The join of all answers.
-        state: Arc<State>,
+        /// What its answer lacked of the join of all answers.
+        delta: Arc<State>,
     },
 }
 
@@ -218,18 +218,17 @@ impl GetOp {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        let joined = Arc::new(self.joined());
-        let stale: Vec<NodeId> = self
+        let joined = self.joined();
+        let stale = self
             .answered()
-            .filter(|(node, answer)| self.owners.contains(node) && answer.state != *joined)
-            .map(|(node, _)| node)
-            .collect();
-        for to in stale {
-            self.actions.push_back(GetAction::Repair {
+            .filter(|(node, answer)| self.owners.contains(node) && answer.state != joined);
+        let repairs: Vec<_> = stale
+            .map(|(to, answer)| GetAction::Repair {
                 to,
-                state: Arc::clone(&joined),
-            });
-        }
+                delta: Arc::new(joined.missing_in(&answer.state)),
+            })
+            .collect();
+        self.actions.extend(repairs);
     }
 
     fn answers(&self) -> Vec<Answer> {

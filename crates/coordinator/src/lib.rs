@@ -10,8 +10,10 @@ mod error;
 mod get;
 mod plan;
 mod put;
+mod recent;
 mod replica;
 mod request;
+mod trace;
 mod transport;
 mod view;
 
@@ -27,5 +29,6 @@ pub use request::{
     Answer, AnswerKind, Forwarded, GetReply, GetRequest, Options, PutReply, PutRequest, QuorumMode,
     ReplicaError, ReplicaRead, ReplicaState, ReplicaWrite,
 };
+pub use trace::RequestId;
 pub use transport::{HintSink, ReplicaTransport};
 pub use view::{Fence, Membership, ReadPhase, Refusal, View, WritePhase};

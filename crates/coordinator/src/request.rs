@@ -45,6 +45,9 @@ pub struct PutRequest {
     pub context: CausalContext,
     /// Whether the reply shall carry all values and their context.
     pub return_values: bool,
+    /// Names this write among those to the key: the coordinator applies it once, however often it comes within
+    /// [`Config::idempotency_window`](crate::Config::idempotency_window).
+    pub idempotency_key: Option<Bytes>,
     /// Quorum, mode and timeout.
     pub options: Options,
 }

@@ -396,3 +396,94 @@ async fn a_write_that_goes_on_under_a_newer_ring_is_marked_for_whom_it_counts_th
         "the copy here counted for the dead replica, so it must be handed to it"
     );
 }
+
+/// `put` under an idempotency key.
+fn put_once(name: &str, value: &str, id: &'static str) -> dynamokv_coordinator::PutRequest {
+    dynamokv_coordinator::PutRequest {
+        idempotency_key: Some(id.into()),
+        ..put(name, value, &nothing_seen())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_sent_again_under_its_idempotency_key_is_the_same_write() {
+    let cluster = Cluster::new(3, &Config::default());
+    let through = cluster.coordinator(NodeId(1));
+    let first = through.put(put_once("k", "v", "a")).await.unwrap();
+    let again = through.put(put_once("k", "v", "a")).await.unwrap();
+    assert_eq!(first.context, again.context);
+    assert_eq!(through.get(get("k")).await.unwrap().state.len(), 1);
+    // Under another one, and without one, it is another write.
+    through.put(put_once("k", "v", "b")).await.unwrap();
+    through.put(put("k", "v", &nothing_seen())).await.unwrap();
+    assert_eq!(through.get(get("k")).await.unwrap().state.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_at_once_are_one_write() {
+    let cluster = Cluster::new(3, &Config::default());
+    let through = cluster.coordinator(NodeId(1));
+    let attempts = (0..20).map(|_| through.put(put_once("k", "v", "a")));
+    for reply in futures_util::future::join_all(attempts).await {
+        reply.unwrap();
+    }
+    assert_eq!(through.get(get("k")).await.unwrap().state.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_completes_what_was_unknown_and_brings_nothing_back() {
+    let cluster = Cluster::new(3, &Config::default());
+    let through = cluster.coordinator(NodeId(1));
+    for node in [2, 3] {
+        cluster.fault(NodeId(node), Some(Fault::Cut));
+    }
+    let first = through.put(put_once("k", "v", "a")).await.unwrap_err();
+    assert!(matches!(first, Error::Unknown { .. }), "{first}");
+    for node in [2, 3] {
+        cluster.fault(NodeId(node), None);
+    }
+    let reply = through.put(put_once("k", "v", "a")).await.unwrap();
+    let read = through.get(get("k")).await.unwrap().state;
+    assert_eq!((texts(&read), read.len()), (vec!["v".to_owned()], 1));
+    assert_eq!(&reply.context, read.context());
+
+    // Somebody has replaced it since: a late attempt does not make it a sibling.
+    through
+        .put(put("k", "newer", &reply.context))
+        .await
+        .unwrap();
+    through.put(put_once("k", "v", "a")).await.unwrap();
+    assert_eq!(
+        texts(&through.get(get("k")).await.unwrap().state),
+        ["newer"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idempotency_key_is_for_one_write_and_for_a_while() {
+    let config = Config::default();
+    let cluster = Cluster::new(3, &config);
+    let through = cluster.coordinator(NodeId(1));
+    through.put(put_once("k", "v", "a")).await.unwrap();
+    let other = through.put(put_once("k", "w", "a")).await.unwrap_err();
+    assert!(matches!(other, Error::IdempotencyKeyReused), "{other}");
+    through.put(put_once("elsewhere", "w", "a")).await.unwrap();
+    tokio::time::advance(config.idempotency_window).await;
+    through.put(put_once("k", "w", "a")).await.unwrap();
+    assert_eq!(
+        texts(&through.get(get("k")).await.unwrap().state),
+        ["v", "w"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forwarded_write_keeps_its_idempotency_key() {
+    let cluster = Cluster::new(4, &Config::default());
+    let owners = cluster.ring.owners(key("k").token()).to_vec();
+    let outside = (1..=4).map(NodeId).find(|id| !owners.contains(id)).unwrap();
+    let through = cluster.coordinator(outside);
+    for _ in 0..2 {
+        through.put(put_once("k", "v", "a")).await.unwrap();
+    }
+    assert_eq!(through.get(get("k")).await.unwrap().state.len(), 1);
+}

@@ -89,10 +89,11 @@ impl World {
                     }
                     self.verdict = Some(verdict);
                 }
-                GetAction::Repair { to, state } => {
+                GetAction::Repair { to, delta } => {
                     assert!(self.answered.contains(&to) && self.owners.contains(&to));
-                    assert_ne!(self.content[&to].state, *state, "nothing to repair at {to}");
-                    self.repaired.insert(to, (*state).clone());
+                    let mut mended = self.content[&to].state.clone();
+                    assert!(mended.join_ref(&delta), "nothing to repair at {to}");
+                    self.repaired.insert(to, mended);
                 }
             }
         }

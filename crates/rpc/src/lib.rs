@@ -12,11 +12,16 @@ mod server;
 mod service;
 mod shown;
 mod status;
+mod topology;
+mod trace;
 
 pub use connection::{Connection, Connector, Listener, channel_over};
 pub use convert::{decode_facts, encode_facts};
 pub use error::{Error, Result};
 pub use peers::{AddressBook, Peers, PeersConfig};
-pub use server::{Health, KvHandler, ServerBuilder, ServerConfig};
+pub use server::{Health, KvHandler, Load, ServerBuilder, ServerConfig, Usage};
 pub use service::{AdminError, AdminService, KvService, PeerService};
 pub use shown::{local_copy, values};
+pub use status::failure_in;
+pub use topology::{Topology, topology_version};
+pub use trace::REQUEST_ID_HEADER;

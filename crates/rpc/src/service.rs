@@ -1,6 +1,7 @@
 //! What a node implements to be served: its own types in, its own types out, no gRPC.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use dynamokv_antientropy::{Answer, Question};
 use dynamokv_coordinator::{
@@ -10,7 +11,7 @@ use dynamokv_coordinator::{
 use dynamokv_gossip::Message;
 use dynamokv_handoff::{CollectRequest, Entry, HintRequest, Page, RangeRequest};
 
-use crate::pb;
+use crate::{Topology, pb};
 
 /// Reads and writes for clients.
 pub trait KvService: Send + Sync + 'static {
@@ -19,6 +20,9 @@ pub trait KvService: Send + Sync + 'static {
 
     /// Writes or deletes a key.
     fn put(&self, request: PutRequest) -> impl Future<Output = Result<PutReply, Error>> + Send;
+
+    /// Who keeps which keys; `None` while this node is no member. Asked for with every request, so it must be at hand.
+    fn topology(&self) -> Option<Arc<Topology>>;
 }
 
 /// What other nodes ask. A returned error reaches the asking node as it is.

@@ -21,6 +21,7 @@ pub fn values(state: &State) -> Vec<pb::Value> {
             content_type: value.content_type.as_ref().map(ToString::to_string),
             time_ms: value.time.millis(),
             clock: dot.to_string(),
+            hybrid_time: value.time.0,
         })
     };
     shown(state).into_iter().filter_map(show).collect()

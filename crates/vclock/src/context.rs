@@ -147,6 +147,33 @@ impl<A: Actor> CausalContext<A> {
         Ok(context)
     }
 
+    /// A subset that has none of `dots`, which ascend: of each actor all that comes before the first of its `dots`, and the gaps.
+    pub(crate) fn without(&self, dots: impl Iterator<Item = Dot<A>>) -> Self {
+        let mut left_out: Vec<Dot<A>> = dots.collect();
+        let first_of = |left_out: &[Dot<A>], actor: &A| {
+            let at = left_out.partition_point(|dot| dot.actor < *actor);
+            left_out
+                .get(at)
+                .filter(|dot| dot.actor == *actor)
+                .map(|dot| dot.counter)
+        };
+        let mut subset = Self::new();
+        for (actor, counter) in self.vector.iter() {
+            let before =
+                first_of(&left_out, &actor).map_or(counter, |first| counter.min(first - 1));
+            if before > 0 {
+                subset.vector.advance(Dot::new(actor, before));
+            }
+        }
+        left_out.dedup();
+        for gap in self.gaps() {
+            if left_out.binary_search(&gap).is_err() {
+                subset.insert(gap);
+            }
+        }
+        subset
+    }
+
     /// Answers for dots that ascend what [`CausalContext::covers`] answers for one: all of them in
     /// O(entries + dots).
     pub(crate) fn cover(&self) -> Cover<'_, A> {

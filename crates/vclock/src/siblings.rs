@@ -110,6 +110,41 @@ impl<V, A: Actor> Siblings<V, A> {
         self.take_in(incoming, &other.context) || superseded
     }
 
+    /// The least that brings `replica` up to this state, which is to include all that `replica` knows: what a repair sends.
+    /// Values that both hold stay out. Joined to any other replica it says nothing but the truth, as every part of a state.
+    ///
+    /// Where the contexts differ in a way that few dots cannot say, this whole state. O(entries + values) of both.
+    pub fn missing_in(&self, replica: &Self) -> Self
+    where
+        V: Clone,
+    {
+        let held = |dot: &Dot<A>| replica.context.covers(dot);
+        let mut context = self
+            .context
+            .without(self.values.iter().map(|(dot, _)| *dot).filter(held));
+        let values: Vec<_> = self
+            .values
+            .iter()
+            .filter(|(dot, _)| !held(dot))
+            .cloned()
+            .collect();
+        for (dot, _) in &values {
+            context.insert(*dot);
+        }
+        let superseded =
+            |dot: &&Dot<A>| self.values.binary_search_by_key(dot, |(at, _)| at).is_err();
+        for dot in replica.values.iter().map(|(dot, _)| dot).filter(superseded) {
+            context.insert(*dot);
+        }
+        let mut reached = replica.context.clone();
+        reached.merge(&context);
+        if reached == self.context {
+            Self { context, values }
+        } else {
+            self.clone()
+        }
+    }
+
     /// The same set with each value replaced.
     pub fn map<W>(self, mut change: impl FnMut(&Dot<A>, V) -> W) -> Siblings<W, A> {
         let values = self

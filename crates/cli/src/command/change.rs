@@ -145,16 +145,16 @@ impl View for Snapshot {
 }
 
 /// A change before it is ordered.
-struct Plan<'a> {
-    order: &'static str,
-    admin: &'a Admin,
-    members: &'a [Member],
-    subject: Member,
+pub(super) struct Plan<'a> {
+    pub(super) order: &'static str,
+    pub(super) admin: &'a Admin,
+    pub(super) members: &'a [Member],
+    pub(super) subject: Member,
 }
 
 impl Plan<'_> {
     /// Shows what the change would move, and has it confirmed. Nothing is left to do after a dry run.
-    async fn confirm(
+    pub(super) async fn confirm(
         &self,
         request: PreviewChangeRequest,
         careful: &Careful,

@@ -1,7 +1,10 @@
 //! The commands: what is asked, in which order, and what is shown.
 
+mod bench;
 mod change;
+mod data;
 mod look;
+mod serve;
 mod shell;
 mod watch;
 
@@ -11,6 +14,13 @@ use crate::output::Screen;
 
 pub(crate) async fn run(command: Command, screen: &Screen) -> Result<()> {
     match command {
+        Command::Get(args) => data::get(&args, screen).await,
+        Command::Put(args) => data::put(&args, screen).await,
+        Command::Delete(args) => data::delete(&args, screen).await,
+        Command::Bench(args) => bench::bench(&args, screen).await,
+        Command::Serve(flags) => serve::serve(&flags, screen).await,
+        Command::Join(args) => serve::join(&args, screen).await,
+        Command::Replace(args) => serve::replace(&args, screen).await,
         Command::Status(args) => look::status(&args, screen).await,
         Command::Members(args) => look::members(&args, screen).await,
         Command::Ring(connect) => look::ring(&connect, screen).await,

@@ -3,6 +3,7 @@
 mod change;
 mod exchanges;
 mod hints;
+mod load;
 mod locate;
 mod members;
 mod ring;
@@ -10,15 +11,18 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod transfers;
+mod value;
 
 pub(crate) use change::{Ordered, Preview};
 pub(crate) use exchanges::Exchanges;
 pub(crate) use hints::Hints;
+pub(crate) use load::Load;
 pub(crate) use locate::{Copies, Located};
 pub(crate) use members::Members;
 pub(crate) use ring::Ring;
 pub(crate) use status::Statuses;
 pub(crate) use transfers::{Transfer, Transfers};
+pub(crate) use value::{Read, Wrote};
 
 use std::fmt::Write as _;
 use std::time::Duration;

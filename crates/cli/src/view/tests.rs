@@ -3,11 +3,17 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use dynamokv_loadgen::{
+    Action, ActionResult, Contexts, Distribution, FailureCount, FailureKind, Pace, Plan, Results,
+    RunResult, ValueSize, Window, compare,
+};
 use dynamokv_rpc::pb::*;
 
 use super::{
-    Copies, Exchanges, Hints, Located, Members, Ordered, Preview, Ring, Statuses, Transfers,
+    Copies, Exchanges, Hints, Load, Located, Members, Ordered, Preview, Read, Ring, Statuses,
+    Transfers, Wrote,
 };
 use crate::error::Error;
 use crate::output::{Ink, Mood, View, json};
@@ -241,6 +247,72 @@ fn ordered() -> Ordered {
     }
 }
 
+fn load() -> Load {
+    let (mix, pattern) = Plan::workload("get").unwrap();
+    let latency = |p50_us| Distribution {
+        count: 120_000,
+        mean_us: p50_us as f64 * 1.1,
+        min_us: 210,
+        p50_us,
+        p90_us: p50_us * 2,
+        p99_us: p50_us * 4,
+        p99_9_us: p50_us * 8,
+        p99_99_us: p50_us * 16,
+        max_us: p50_us * 20,
+        curve: vec![(0.5, p50_us), (1.0, p50_us * 20)],
+    };
+    let run = |p50_us, throughput| RunResult {
+        name: "get, 16 in flight".to_owned(),
+        plan: Plan {
+            mix: mix.clone(),
+            pattern,
+            records: 10_000,
+            value: ValueSize {
+                min: 1_024,
+                max: 1_024,
+            },
+            pace: Pace::Closed { in_flight: 16 },
+            warm_up: Duration::from_secs(2),
+            duration: Duration::from_secs(10),
+            contexts: Contexts::Remembered,
+            seed: 1,
+        },
+        elapsed_s: 10.0,
+        operations: 120_000,
+        throughput,
+        failed: 2,
+        failures: vec![FailureCount {
+            kind: FailureKind::NotApplied,
+            count: 2,
+            example: "1 of 2 replicas answered".to_owned(),
+        }],
+        unsent: 0,
+        missing: 0,
+        read_first: 0,
+        values_max: 1,
+        lag: Distribution::default(),
+        actions: vec![ActionResult {
+            action: Action::Read,
+            throughput,
+            latency: latency(p50_us),
+        }],
+        window_s: 1.0,
+        timeline: vec![Window {
+            at_s: 0.0,
+            operations: 12_000,
+            p50_us,
+            p99_us: p50_us * 4,
+        }],
+    };
+    let about = [("nodes".to_owned(), "3".to_owned())];
+    let mut before = Results::new(about.into());
+    let mut results = before.clone();
+    before.runs.push(run(800, 10_000.0));
+    results.runs.push(run(700, 12_000.0));
+    let compared = Some(compare(&before, &results));
+    Load { results, compared }
+}
+
 fn both(name: &str, view: &impl View) -> [(String, String); 2] {
     [
         (format!("{name}, text"), view.human(Ink::NONE)),
@@ -251,6 +323,11 @@ fn both(name: &str, view: &impl View) -> [(String, String); 2] {
 fn examples() -> Vec<(String, String)> {
     let error = Error::NotDone("127.0.0.1:7071 cannot be reached: Connection refused".to_owned());
     let mut examples = Vec::new();
+    let (one, two): (&[&[u8]], &[&[u8]]) = (&[b"tea"], &[b"tea", b"milk\n"]);
+    examples.extend(both("get, one value", &Read::example(one)));
+    examples.extend(both("get, two values", &Read::example(two)));
+    examples.extend(both("put", &Wrote::example()));
+    examples.extend(both("bench", &load()));
     examples.extend(both("status", &Statuses::one(status(0))));
     examples.extend(both("status --all", &Statuses::all(said(status))));
     examples.extend(both(

@@ -167,7 +167,7 @@ pub(super) async fn run_get<M: Membership, T: ReplicaTransport, H: HintSink>(
                         op.on_deadline();
                     }
                 }
-                GetAction::Repair { to, state } => repairs.push((to, state)),
+                GetAction::Repair { to, delta } => repairs.push((to, delta)),
             }
         }
         if op.is_finished() {
@@ -209,7 +209,8 @@ fn note<M: Membership, T: ReplicaTransport, H: HintSink, R>(
     }
 }
 
-/// Best effort and bounded: what is not repaired now is found again by the next read.
+/// Best effort and bounded: what is not repaired now is found again by the next read. Many readers of one key find the same
+/// difference, and one of them repairs it.
 async fn repair<M: Membership, T: ReplicaTransport, H: HintSink>(
     shared: &Arc<Shared<M, T, H>>,
     fence: Fence,
@@ -219,6 +220,9 @@ async fn repair<M: Membership, T: ReplicaTransport, H: HintSink>(
     for (to, delta) in repairs {
         let Ok(_permit) = shared.background.try_acquire() else {
             return;
+        };
+        let Some(_turn) = shared.repairs.begin(to, key) else {
+            continue;
         };
         let request = ReplicaWrite {
             fence,

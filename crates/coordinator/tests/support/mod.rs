@@ -249,6 +249,7 @@ pub fn put(name: &str, value: &str, context: &CausalContext) -> PutRequest {
         content_type: None,
         context: context.clone(),
         return_values: false,
+        idempotency_key: None,
         options: Options::default(),
     }
 }

@@ -9,7 +9,7 @@ use dynamokv_ring::NodeId;
 
 use super::fence::fence_from;
 use super::object::{decode_context, encode_context, key_from, state_bytes, state_from};
-use super::{all, mode_from, mode_into, saturating_u32};
+use super::{all, mode_from, mode_into, saturating_u32, some_bytes};
 use crate::error::required;
 use crate::pb::forward_put_response::Outcome;
 use crate::{Error, Result, pb};
@@ -22,6 +22,7 @@ impl From<Forwarded> for pb::ForwardPutRequest {
             content_type,
             context,
             return_values,
+            idempotency_key,
             options,
         } = forwarded.put;
         Self {
@@ -36,6 +37,7 @@ impl From<Forwarded> for pb::ForwardPutRequest {
             timeout_us: options
                 .timeout
                 .map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
+            idempotency_key: idempotency_key.unwrap_or_default(),
         }
     }
 }
@@ -57,6 +59,7 @@ impl TryFrom<pb::ForwardPutRequest> for Forwarded {
                 content_type: message.content_type.map(Into::into),
                 context: decode_context(&message.context)?,
                 return_values: message.return_values,
+                idempotency_key: some_bytes(message.idempotency_key),
                 options,
             },
         })
@@ -101,7 +104,7 @@ pub(crate) fn forwarded_outcome(verdict: Result<PutReply, PutError>) -> Outcome 
     {
         return Outcome::Refused(refusal);
     }
-    let kind = kind_into(error.kind()).into();
+    let kind = pb::ErrorKind::from(error.kind()).into();
     Outcome::Error(match error {
         PutError::Relayed { node, message, .. } => pb::ForwardedError {
             kind,
@@ -126,34 +129,38 @@ pub(crate) fn forwarded_verdict(
         Outcome::Refused(refusal) => Err(PutError::Refused(Refusal::try_from(refusal)?)),
         Outcome::Error(error) => Err(PutError::Relayed {
             node: error.node.map_or(node, NodeId),
-            kind: kind_from(error.kind()),
+            kind: error.kind().into(),
             message: error.message,
         }),
     })
 }
 
-fn kind_into(kind: ErrorKind) -> pb::ErrorKind {
-    match kind {
-        ErrorKind::Invalid => pb::ErrorKind::Invalid,
-        ErrorKind::Precondition => pb::ErrorKind::Precondition,
-        ErrorKind::NotApplied => pb::ErrorKind::NotApplied,
-        ErrorKind::Unknown => pb::ErrorKind::Unknown,
-        ErrorKind::Overloaded => pb::ErrorKind::Overloaded,
-        ErrorKind::Damaged => pb::ErrorKind::Damaged,
-        ErrorKind::Internal => pb::ErrorKind::Internal,
-        _ => pb::ErrorKind::Unspecified,
+impl From<ErrorKind> for pb::ErrorKind {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Invalid => Self::Invalid,
+            ErrorKind::Precondition => Self::Precondition,
+            ErrorKind::NotApplied => Self::NotApplied,
+            ErrorKind::Unknown => Self::Unknown,
+            ErrorKind::Overloaded => Self::Overloaded,
+            ErrorKind::Damaged => Self::Damaged,
+            ErrorKind::Internal => Self::Internal,
+            _ => Self::Unspecified,
+        }
     }
 }
 
 /// A kind that this release does not know promises nothing: the write may be applied.
-fn kind_from(kind: pb::ErrorKind) -> ErrorKind {
-    match kind {
-        pb::ErrorKind::Unspecified | pb::ErrorKind::Unknown => ErrorKind::Unknown,
-        pb::ErrorKind::Invalid => ErrorKind::Invalid,
-        pb::ErrorKind::Precondition => ErrorKind::Precondition,
-        pb::ErrorKind::NotApplied => ErrorKind::NotApplied,
-        pb::ErrorKind::Overloaded => ErrorKind::Overloaded,
-        pb::ErrorKind::Damaged => ErrorKind::Damaged,
-        pb::ErrorKind::Internal => ErrorKind::Internal,
+impl From<pb::ErrorKind> for ErrorKind {
+    fn from(kind: pb::ErrorKind) -> Self {
+        match kind {
+            pb::ErrorKind::Unspecified | pb::ErrorKind::Unknown => Self::Unknown,
+            pb::ErrorKind::Invalid => Self::Invalid,
+            pb::ErrorKind::Precondition => Self::Precondition,
+            pb::ErrorKind::NotApplied => Self::NotApplied,
+            pb::ErrorKind::Overloaded => Self::Overloaded,
+            pb::ErrorKind::Damaged => Self::Damaged,
+            pb::ErrorKind::Internal => Self::Internal,
+        }
     }
 }

@@ -17,6 +17,8 @@ pub use facts::{decode_facts, encode_facts};
 pub(crate) use forward::{forwarded_outcome, forwarded_verdict};
 pub(crate) use options::{mode_from, mode_into};
 
+use bytes::Bytes;
+
 use crate::{Error, Result};
 
 /// A count that fits this machine's integers: anything greater is as good as unlimited.
@@ -26,6 +28,11 @@ pub(crate) fn saturating_usize(count: u64) -> usize {
 
 pub(crate) fn saturating_u32(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// Bytes for which none mean nothing.
+pub(crate) fn some_bytes(bytes: Bytes) -> Option<Bytes> {
+    (!bytes.is_empty()).then_some(bytes)
 }
 
 /// A list, converted item by item.

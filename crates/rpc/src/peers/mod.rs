@@ -24,7 +24,7 @@ use crate::connection::{Connector, channel_over};
 use crate::convert::forwarded_verdict;
 use crate::error::required;
 use crate::pb::{internal_get_response, push_gossip_response};
-use crate::{Error, deadline, pb};
+use crate::{Error, deadline, pb, trace};
 
 /// Where nodes are reached; membership knows.
 pub trait AddressBook: Send + Sync + 'static {
@@ -239,6 +239,7 @@ impl Peers {
         let client = self.shared.links.client(address, traffic)?;
         let mut request = Request::new(message);
         request.set_timeout(timeout);
+        trace::mark(request.metadata_mut());
         match tokio::time::timeout(timeout, call(client, request)).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(replica_error(&status)),

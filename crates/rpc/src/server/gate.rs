@@ -5,29 +5,28 @@ use std::future::ready;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tonic::Status;
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tonic::codegen::{BoxFuture, Service};
 use tonic::server::NamedService;
 
+use super::load::Room;
+use crate::{pb, status};
+
 /// Shared by the services that count together.
 #[derive(Clone)]
 pub(super) struct Gate {
     name: &'static str,
-    limit: usize,
-    permits: Arc<Semaphore>,
+    room: Room,
     let_through: Option<&'static str>,
 }
 
 impl Gate {
-    pub(super) fn new(name: &'static str, limit: usize) -> Self {
-        let limit = limit.min(Semaphore::MAX_PERMITS);
+    pub(super) fn new(name: &'static str, room: Room) -> Self {
         Self {
             name,
-            limit,
-            permits: Arc::new(Semaphore::new(limit)),
+            room,
             let_through: None,
         }
     }
@@ -89,18 +88,22 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let Gate {
             name,
-            limit,
-            permits,
+            room,
             let_through,
         } = &self.gate;
         if let_through.is_some_and(|end| request.uri().path().ends_with(end)) {
             return Box::pin(self.inner.call(request));
         }
-        let Ok(permit) = Arc::clone(permits).try_acquire_owned() else {
-            let status = Status::resource_exhausted(format!(
-                "overloaded: {limit} {name} requests are under way on this node; nothing was done, back off and retry"
-            ));
-            return Box::pin(ready(Ok(status.into_http())));
+        let Some(permit) = room.take() else {
+            let limit = room.max();
+            let overloaded = pb::Failure {
+                kind: pb::ErrorKind::Overloaded.into(),
+                message: format!(
+                    "overloaded: {limit} {name} requests are under way on this node; nothing was done, back off and retry"
+                ),
+                answers: Vec::new(),
+            };
+            return Box::pin(ready(Ok(status::of_failure(overloaded).into_http())));
         };
         let permit = Permit {
             _held: Arc::new(permit),

@@ -3,30 +3,29 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::stream::{Stream, unfold};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tonic::transport::server::Connected;
 use tracing::warn;
 
+use super::load::Room;
 use crate::connection::{Connection, Listener};
 
 /// The stream of connections. It never ends and never fails: errors of the listener pass. All connections are cut when
 /// the sender of `cut` is dropped.
 pub(super) fn incoming<L: Listener>(
     listener: L,
-    connections_max: usize,
+    room: Room,
     cut: watch::Receiver<()>,
 ) -> impl Stream<Item = io::Result<Accepted<L::Connection>>> {
-    let slots = Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS)));
     unfold(listener, move |mut listener| {
-        let (slots, cut) = (Arc::clone(&slots), cut.clone());
+        let (room, cut) = (room.clone(), cut.clone());
         async move {
-            let accepted = next(&mut listener, slots, cut).await;
+            let accepted = next(&mut listener, &room, cut).await;
             Some((Ok(accepted), listener))
         }
     })
@@ -34,13 +33,13 @@ pub(super) fn incoming<L: Listener>(
 
 async fn next<L: Listener>(
     listener: &mut L,
-    slots: Arc<Semaphore>,
+    room: &Room,
     mut cut: watch::Receiver<()>,
 ) -> Accepted<L::Connection> {
     loop {
         match listener.accept().await {
             Ok(stream) => {
-                if let Ok(slot) = Arc::clone(&slots).try_acquire_owned() {
+                if let Some(slot) = room.take() {
                     let cut = Box::pin(async move { while cut.changed().await.is_ok() {} });
                     return Accepted {
                         stream,

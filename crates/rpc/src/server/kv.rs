@@ -11,8 +11,10 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use super::ServerConfig;
-use crate::convert::{mode_from, saturating_u32};
+use crate::convert::{mode_from, saturating_u32, some_bytes};
 use crate::shown::{seal, values};
+use crate::status::{failure_of, invalid};
+use crate::topology::TOPOLOGY_HEADER;
 use crate::{KvService, deadline, pb, status};
 
 /// The gRPC face of a [`KvService`]: reads and checks the messages, opens and seals contexts, turns errors into statuses.
@@ -38,10 +40,9 @@ impl<S> KvHandler<S> {
         quorum: Option<u32>,
         mode: i32,
         timeout_ms: Option<u32>,
-        metadata: &MetadataMap,
-    ) -> Result<Options, Status> {
+        carried: Option<Duration>,
+    ) -> Result<Options, pb::Failure> {
         let asked = timeout_ms.map(|millis| Duration::from_millis(millis.into()));
-        let carried = deadline::of_call(metadata).map(deadline::with_time_to_answer);
         let timeout = match (asked, carried) {
             (Some(asked), Some(carried)) => Some(asked.min(carried)),
             (Some(asked), None) => Some(asked),
@@ -49,15 +50,15 @@ impl<S> KvHandler<S> {
         };
         Ok(Options {
             quorum: quorum.map(|quorum| quorum as usize),
-            mode: mode_from(mode).map_err(|error| status::of_message(&error))?,
+            mode: mode_from(mode).map_err(invalid)?,
             timeout,
         })
     }
 
-    fn check_value(&self, value: &Bytes) -> Result<(), Status> {
+    fn check_value(&self, value: &Bytes) -> Result<(), pb::Failure> {
         let (bytes, limit) = (value.len(), self.value_bytes_max);
         if bytes > limit {
-            return Err(status::of_storage(dynamokv_storage::Error::ValueLength {
+            return Err(refused(dynamokv_storage::Error::ValueLength {
                 bytes,
                 limit,
             }));
@@ -66,38 +67,34 @@ impl<S> KvHandler<S> {
     }
 }
 
-#[tonic::async_trait]
-impl<S: KvService> pb::kv_server::Kv for KvHandler<S> {
-    async fn get(
+/// One operation each, whatever way it came. `carried` is the time that the caller gives.
+impl<S: KvService> KvHandler<S> {
+    pub(super) async fn read(
         &self,
-        request: Request<pb::GetRequest>,
-    ) -> Result<Response<pb::GetResponse>, Status> {
-        let (metadata, _, message) = request.into_parts();
+        message: pb::GetRequest,
+        carried: Option<Duration>,
+    ) -> Result<pb::GetResponse, pb::Failure> {
         let key = object_key(&message.keyspace, message.key)?;
-        let options = self.options(message.r, message.mode, message.timeout_ms, &metadata)?;
         let request = GetRequest {
             key: key.clone(),
-            options,
+            options: self.options(message.r, message.mode, message.timeout_ms, carried)?,
         };
-        let reply = self
-            .service
-            .get(request)
-            .await
-            .map_err(|error| status::of_operation(&error))?;
-        Ok(Response::new(pb::GetResponse {
+        let reply = self.service.get(request).await;
+        let reply = reply.map_err(|error| failure_of(&error))?;
+        Ok(pb::GetResponse {
             values: values(&reply.state),
             context: seal(reply.state.context(), &key),
             answers: reply.answers.iter().map(Into::into).collect(),
             coordinator: reply.coordinator.to_string(),
             siblings: saturating_u32(reply.state.len()),
-        }))
+        })
     }
 
-    async fn put(
+    pub(super) async fn write(
         &self,
-        request: Request<pb::PutRequest>,
-    ) -> Result<Response<pb::PutResponse>, Status> {
-        let (metadata, _, message) = request.into_parts();
+        message: pb::PutRequest,
+        carried: Option<Duration>,
+    ) -> Result<pb::PutResponse, pb::Failure> {
         let key = object_key(&message.keyspace, message.key)?;
         self.check_value(&message.value)?;
         let request = PutRequest {
@@ -105,16 +102,13 @@ impl<S: KvService> pb::kv_server::Kv for KvHandler<S> {
             value: Some(message.value),
             content_type: message.content_type.map(Into::into),
             return_values: message.return_values,
-            options: self.options(message.w, message.mode, message.timeout_ms, &metadata)?,
+            idempotency_key: idempotency_key(message.idempotency_key)?,
+            options: self.options(message.w, message.mode, message.timeout_ms, carried)?,
             key: key.clone(),
         };
-        let reply = self
-            .service
-            .put(request)
-            .await
-            .map_err(|error| status::of_operation(&error))?;
+        let reply = self.put_through(request).await?;
         let state = reply.state.as_ref();
-        Ok(Response::new(pb::PutResponse {
+        Ok(pb::PutResponse {
             context: seal(&reply.context, &key),
             values: state.map(values).unwrap_or_default(),
             siblings: state
@@ -122,51 +116,133 @@ impl<S: KvService> pb::kv_server::Kv for KvHandler<S> {
                 .unwrap_or_default(),
             answers: reply.answers.iter().map(Into::into).collect(),
             coordinator: reply.coordinator.to_string(),
-        }))
+        })
     }
 
-    async fn delete(
+    pub(super) async fn remove(
         &self,
-        request: Request<pb::DeleteRequest>,
-    ) -> Result<Response<pb::DeleteResponse>, Status> {
-        let (metadata, _, message) = request.into_parts();
+        message: pb::DeleteRequest,
+        carried: Option<Duration>,
+    ) -> Result<pb::DeleteResponse, pb::Failure> {
         let key = object_key(&message.keyspace, message.key)?;
         let request = PutRequest {
             context: open(&message.context, &key)?,
             value: None,
             content_type: None,
             return_values: false,
-            options: self.options(message.w, message.mode, message.timeout_ms, &metadata)?,
+            idempotency_key: idempotency_key(message.idempotency_key)?,
+            options: self.options(message.w, message.mode, message.timeout_ms, carried)?,
             key: key.clone(),
         };
-        let reply: PutReply = self
-            .service
-            .put(request)
-            .await
-            .map_err(|error| status::of_operation(&error))?;
-        Ok(Response::new(pb::DeleteResponse {
+        let reply = self.put_through(request).await?;
+        Ok(pb::DeleteResponse {
             context: seal(&reply.context, &key),
             answers: reply.answers.iter().map(Into::into).collect(),
             coordinator: reply.coordinator.to_string(),
-        }))
+        })
+    }
+
+    async fn put_through(&self, request: PutRequest) -> Result<PutReply, pb::Failure> {
+        let reply = self.service.put(request).await;
+        reply.map_err(|error| failure_of(&error))
+    }
+
+    /// The answer or the status, with the version of the topology.
+    fn answer<T>(&self, result: Result<T, pb::Failure>) -> Result<Response<T>, Status> {
+        let topology = self.service.topology();
+        let header = topology.and_then(|topology| topology.header());
+        let mark = |metadata: &mut MetadataMap| {
+            if let Some(header) = header {
+                metadata.insert(TOPOLOGY_HEADER, header);
+            }
+        };
+        match result {
+            Ok(message) => {
+                let mut response = Response::new(message);
+                mark(response.metadata_mut());
+                Ok(response)
+            }
+            Err(failure) => {
+                let mut status = status::of_failure(failure);
+                mark(status.metadata_mut());
+                Err(status)
+            }
+        }
     }
 }
 
-fn object_key(keyspace: &str, key: Bytes) -> Result<ObjectKey, Status> {
+#[tonic::async_trait]
+impl<S: KvService> pb::kv_server::Kv for KvHandler<S> {
+    async fn topology(
+        &self,
+        request: Request<pb::TopologyRequest>,
+    ) -> Result<Response<pb::TopologyResponse>, Status> {
+        let known = request.into_inner().known;
+        let not_member = || failure_of(&dynamokv_coordinator::Error::NotMember);
+        let topology = self.service.topology().ok_or_else(not_member);
+        self.answer(topology.map(|topology| topology.answer(known)))
+    }
+
+    async fn get(
+        &self,
+        request: Request<pb::GetRequest>,
+    ) -> Result<Response<pb::GetResponse>, Status> {
+        let carried = time_carried(&request);
+        self.answer(self.read(request.into_inner(), carried).await)
+    }
+
+    async fn put(
+        &self,
+        request: Request<pb::PutRequest>,
+    ) -> Result<Response<pb::PutResponse>, Status> {
+        let carried = time_carried(&request);
+        self.answer(self.write(request.into_inner(), carried).await)
+    }
+
+    async fn delete(
+        &self,
+        request: Request<pb::DeleteRequest>,
+    ) -> Result<Response<pb::DeleteResponse>, Status> {
+        let carried = time_carried(&request);
+        self.answer(self.remove(request.into_inner(), carried).await)
+    }
+}
+
+/// What the deadline of the call leaves for the work.
+fn time_carried<M>(request: &Request<M>) -> Option<Duration> {
+    deadline::of_call(request.metadata()).map(deadline::with_time_to_answer)
+}
+
+fn object_key(keyspace: &str, key: Bytes) -> Result<ObjectKey, pb::Failure> {
     let keyspace = if keyspace.is_empty() {
         DEFAULT_KEYSPACE
     } else {
         keyspace
     };
-    ObjectKey::new(keyspace, key).map_err(status::of_storage)
+    ObjectKey::new(keyspace, key).map_err(refused)
 }
 
-fn open(token: &Bytes, key: &ObjectKey) -> Result<CausalContext, Status> {
+fn open(token: &Bytes, key: &ObjectKey) -> Result<CausalContext, pb::Failure> {
     ContextToken::open(token, key.keyspace().as_str().as_bytes(), key.key()).map_err(|error| {
         let error = error.to_string();
         let error = error.strip_prefix("context: ").unwrap_or(&error);
-        Status::invalid_argument(format!("context: {error}"))
+        invalid(format!("context: {error}"))
     })
 }
 
+fn idempotency_key(bytes: Bytes) -> Result<Option<Bytes>, pb::Failure> {
+    if bytes.len() > IDEMPOTENCY_KEY_BYTES_MAX {
+        return Err(invalid(format!(
+            "idempotency_key of {} bytes, but at most {IDEMPOTENCY_KEY_BYTES_MAX} are allowed",
+            bytes.len()
+        )));
+    }
+    Ok(some_bytes(bytes))
+}
+
+fn refused(error: dynamokv_storage::Error) -> pb::Failure {
+    failure_of(&error.into())
+}
+
 const DEFAULT_KEYSPACE: &str = "default";
+const IDEMPOTENCY_KEY_BYTES_MAX: usize = 64;

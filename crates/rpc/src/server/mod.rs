@@ -5,8 +5,10 @@ mod gate;
 mod health;
 mod incoming;
 mod kv;
+mod load;
 mod peer;
 mod raw;
+mod traced;
 
 use std::future::{Future, pending};
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use tonic::transport::Server as Transport;
 
 use self::gate::Gate;
 use self::incoming::incoming;
+use self::load::Room;
 use crate::connection::Listener;
 use crate::pb::{
     self, admin_server::AdminServer, dynamo_rpc_server::DynamoRpcServer, kv_server::KvServer,
@@ -28,6 +31,7 @@ use crate::{AdminService, Error, KvService, PeerService, Result};
 
 pub use self::health::Health;
 pub use self::kv::KvHandler;
+pub use self::load::{Load, Usage};
 
 /// Bounds of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +50,8 @@ pub struct ServerConfig {
     pub peer_requests_max: usize,
     /// Connections at once; one more is closed.
     pub connections_max: usize,
+    /// Streams at once on one connection; more wait, at the client. Another node's requests share one connection.
+    pub streams_max: u32,
     /// How long requests under way may take to end after the stop was asked for; then their connections are cut.
     pub stop_grace: Duration,
 }
@@ -59,6 +65,7 @@ impl Default for ServerConfig {
             client_requests_max: 4096,
             peer_requests_max: 8192,
             connections_max: 4096,
+            streams_max: 4096,
             stop_grace: Duration::from_secs(5),
         }
     }
@@ -82,17 +89,24 @@ pub struct ServerBuilder {
     services: Vec<&'static str>,
     clients: Gate,
     peers: Gate,
+    load: Load,
     health: Health,
 }
 
 impl ServerBuilder {
     /// A server without services.
     pub fn new(config: ServerConfig) -> Self {
+        let load = Load {
+            clients: Room::new(config.client_requests_max),
+            peers: Room::new(config.peer_requests_max),
+            connections: Room::new(config.connections_max),
+        };
         Self {
             routes: RoutesBuilder::default(),
             services: Vec::new(),
-            clients: Gate::new("client", config.client_requests_max),
-            peers: Gate::new("peer", config.peer_requests_max).letting_through("/PushGossip"),
+            clients: Gate::new("client", load.clients.clone()),
+            peers: Gate::new("peer", load.peers.clone()).letting_through("/PushGossip"),
+            load,
             health: Health::default(),
             config,
         }
@@ -143,6 +157,11 @@ impl ServerBuilder {
         self.health.clone()
     }
 
+    /// How much is under way, of how much that may be.
+    pub fn load(&self) -> Load {
+        self.load.clone()
+    }
+
     /// Serves until `shutdown` completes: then health says NOT_SERVING, the listener is closed, and requests under
     /// way have [`ServerConfig::stop_grace`] to end.
     ///
@@ -163,7 +182,7 @@ impl ServerBuilder {
         self.routes.add_service(health_service);
 
         let (uncut, cut) = watch::channel(());
-        let incoming = incoming(listener, self.config.connections_max, cut);
+        let incoming = incoming(listener, self.load.connections.clone(), cut);
         let (stop, stopping) = oneshot::channel();
         let signal = async {
             shutdown.await;
@@ -180,9 +199,10 @@ impl ServerBuilder {
         let serving = Transport::builder()
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .max_concurrent_streams(STREAMS_MAX)
+            .max_concurrent_streams(self.config.streams_max)
             .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
+            .layer(traced::Layer::default())
             .add_routes(self.routes.routes())
             .serve_with_incoming_shutdown(incoming, signal);
         let served = tokio::select! {
@@ -221,7 +241,5 @@ fn add_reflection(routes: &mut RoutesBuilder) -> Result<(), tonic_reflection::se
 /// Room for one large value beside many small ones on a connection.
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 const STREAM_WINDOW_BYTES: u32 = 2 << 20;
-/// A peer's requests share one connection: the gates bound them, not the connection.
-const STREAMS_MAX: u32 = 4096;
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use dynamokv_antientropy::{Answer as TreeAnswer, Question};
 use dynamokv_coordinator::{
     Answer, AnswerKind, Error, Fence, Forwarded, GetReply, GetRequest, Options, PutReply,
@@ -12,7 +13,7 @@ use dynamokv_coordinator::{
 use dynamokv_gossip::Message;
 use dynamokv_handoff::{CollectRequest, Entry, HintRequest, Page, RangeRequest};
 use dynamokv_ring::NodeId;
-use dynamokv_rpc::{AdminError, AdminService, KvService, PeerService, pb};
+use dynamokv_rpc::{AdminError, AdminService, KvService, PeerService, Topology, pb};
 use dynamokv_storage::{ObjectKey, State, Value};
 use dynamokv_vclock::{ActorId, Dot, Epoch, HybridTime};
 use parking_lot::Mutex;
@@ -65,6 +66,7 @@ pub(crate) struct FakeKv {
     pub(crate) barrier: Barrier,
     pub(crate) fail: Mutex<Option<Error>>,
     pub(crate) options: Mutex<Vec<Options>>,
+    pub(crate) idempotency_keys: Mutex<Vec<Option<Bytes>>>,
     pub(crate) states: Mutex<BTreeMap<ObjectKey, State>>,
 }
 
@@ -95,7 +97,28 @@ fn answers() -> Vec<Answer> {
     ]
 }
 
+/// A cluster of one.
+pub(crate) fn topology() -> pb::Topology {
+    pb::Topology {
+        cluster_id: 1,
+        change: 2,
+        partitions: 8,
+        replicas: 3,
+        fingerprint: 4,
+        nodes: vec![pb::TopologyNode {
+            id: NODE.0,
+            address: "there:1".to_owned(),
+            ..Default::default()
+        }],
+    }
+}
+
 impl KvService for FakeKv {
+    fn topology(&self) -> Option<Arc<Topology>> {
+        let unknown = matches!(*self.fail.lock(), Some(Error::NotMember));
+        (!unknown).then(|| Arc::new(Topology::new(topology())))
+    }
+
     async fn get(&self, request: GetRequest) -> Result<GetReply, Error> {
         self.begin(request.options).await?;
         let state = self
@@ -113,6 +136,9 @@ impl KvService for FakeKv {
 
     async fn put(&self, request: PutRequest) -> Result<PutReply, Error> {
         self.begin(request.options).await?;
+        self.idempotency_keys
+            .lock()
+            .push(request.idempotency_key.clone());
         if request.value.is_none() && request.context.is_empty() {
             return Err(Error::ContextRequired);
         }
@@ -407,6 +433,7 @@ pub(crate) fn forwarded(name: &str) -> Forwarded {
         content_type: Some("text/plain".into()),
         context: state("old").context().clone(),
         return_values: true,
+        idempotency_key: Some("once".into()),
         options: Options {
             quorum: Some(2),
             timeout: Some(Duration::from_secs(9)),

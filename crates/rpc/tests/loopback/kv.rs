@@ -4,7 +4,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dynamokv_coordinator::Error;
 use dynamokv_rpc::pb::{self, kv_client::KvClient};
-use dynamokv_rpc::{ServerBuilder, ServerConfig};
+use dynamokv_rpc::{ServerBuilder, ServerConfig, failure_in, topology_version};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
@@ -317,5 +317,67 @@ async fn the_deadline_of_a_call_bounds_the_operation_with_time_left_to_answer() 
         with(None, 60 * minute).await,
         minute,
         "a careless deadline is not an error"
+    );
+}
+
+#[tokio::test]
+async fn the_topology_is_told_once_and_its_version_with_every_answer() {
+    let (mut client, fake, _server) = server().await;
+    let ask = |known| pb::TopologyRequest { known };
+    let told = client.topology(ask(None)).await.unwrap();
+    let version = told.get_ref().version;
+    assert_eq!(topology_version(told.metadata()), Some(version));
+    assert_eq!(told.into_inner().topology, Some(crate::fakes::topology()));
+    let known = client.topology(ask(Some(version))).await.unwrap();
+    assert_eq!(known.into_inner().topology, None);
+    let outdated = client.topology(ask(Some(version ^ 1))).await.unwrap();
+    assert!(outdated.into_inner().topology.is_some());
+
+    let read = client.get(get("k")).await.unwrap();
+    assert_eq!(topology_version(read.metadata()), Some(version));
+    let refused = client.get(get("")).await.unwrap_err();
+    assert_eq!(topology_version(refused.metadata()), Some(version));
+
+    *fake.fail.lock() = Some(Error::NotMember);
+    let nobody = client.topology(ask(None)).await.unwrap_err();
+    let failure = failure_in(&nobody).unwrap();
+    assert_eq!(failure.kind(), pb::ErrorKind::NotApplied);
+    assert_eq!(topology_version(nobody.metadata()), None);
+}
+
+#[tokio::test]
+async fn a_failure_arrives_with_its_kind_and_who_answered_what() {
+    let (mut client, fake, _server) = server().await;
+    let answer = dynamokv_coordinator::Answer {
+        node: NODE,
+        kind: dynamokv_coordinator::AnswerKind::Failed("asleep".to_owned()),
+    };
+    let error = Error::Unknown {
+        needed: 2,
+        answers: vec![answer],
+    };
+    *fake.fail.lock() = Some(error.clone());
+    let status = client.put(put("k", "v", &Bytes::new())).await.unwrap_err();
+    let failure = failure_in(&status).unwrap();
+    assert_eq!(failure.kind(), pb::ErrorKind::Unknown);
+    assert_eq!(failure.message, error.to_string());
+    assert_eq!(failure.answers[0].reason, "asleep");
+}
+
+#[tokio::test]
+async fn an_idempotency_key_reaches_the_coordinator_and_is_bounded() {
+    let (mut client, fake, _server) = server().await;
+    let write = |bytes: usize| pb::PutRequest {
+        idempotency_key: vec![7; bytes].into(),
+        ..put("k", "v", &Bytes::new())
+    };
+    client.put(write(64)).await.unwrap();
+    client.put(write(0)).await.unwrap();
+    let seen = fake.idempotency_keys.lock().clone();
+    assert_eq!(seen, [Some(Bytes::from(vec![7; 64])), None]);
+    refused(
+        client.put(write(65)).await,
+        Code::InvalidArgument,
+        &["idempotency_key of 65 bytes", "64"],
     );
 }

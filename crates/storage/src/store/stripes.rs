@@ -17,8 +17,16 @@ impl Stripes {
     }
 
     pub(super) fn lock(&self, token: Token) -> MutexGuard<'_, ()> {
-        // The low bits: keys of one partition share their high ones.
-        self.locks[token.0 as usize % STRIPES].lock()
+        self.locks[stripe(token)].lock()
+    }
+
+    /// The locks of several keys, each once. In ascending order, as all who take several.
+    pub(super) fn lock_each(&self, tokens: impl Iterator<Item = Token>) -> Vec<MutexGuard<'_, ()>> {
+        let mut stripes: Vec<usize> = tokens.map(stripe).collect();
+        stripes.sort_unstable();
+        stripes.dedup();
+        let locks = stripes.into_iter().map(|stripe| self.locks[stripe].lock());
+        locks.collect()
     }
 
     /// Stops every writer. Always in the same order, so two callers cannot block each other.
@@ -30,4 +38,9 @@ impl Stripes {
     pub(super) fn pass(&self) {
         self.locks.iter().for_each(|lock| drop(lock.lock()));
     }
+}
+
+/// The low bits: keys of one partition share their high ones.
+fn stripe(token: Token) -> usize {
+    token.0 as usize % STRIPES
 }

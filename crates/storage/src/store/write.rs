@@ -37,21 +37,6 @@ pub struct Applied {
     pub seq: WriteSeq,
 }
 
-/// What a join did.
-#[derive(Clone, Copy, Debug)]
-pub struct Joined {
-    /// Whether the state is another one now.
-    pub changed: bool,
-    /// The state after the join.
-    pub hash: StateHash,
-    /// The state before it, if there was a readable one.
-    pub previous: Option<StateHash>,
-    /// An unreadable record was replaced: this replica may have forgotten values of the key.
-    pub replaced_damaged: bool,
-    /// For [`ObjectStore::settled`] and [`ObjectStore::synced`]; covers the state also where nothing changed.
-    pub seq: WriteSeq,
-}
-
 /// What a settlement may do; see [`ObjectStore::settle`].
 #[derive(Debug, Default)]
 pub struct Settle {
@@ -166,57 +151,6 @@ impl ObjectStore {
         })
     }
 
-    /// Joins a state or delta from elsewhere. Never refuses for siblings or context, or replicas could not converge.
-    ///
-    /// An own dot that this node does not know voids the key's position. Where nothing changes and `markers` adds
-    /// nothing, nothing is written.
-    ///
-    /// # Errors
-    /// [`Error::Closed`], [`Error::Poisoned`] or the engine's failure.
-    pub fn join(
-        &self,
-        key: &ObjectKey,
-        incoming: &State,
-        markers: impl FnOnce(&mut Batch),
-    ) -> Result<Joined> {
-        let engine_key = key.encode();
-        let _lock = self.stripes.lock(key.token());
-        self.refuse_if_closed()?;
-        let stored = self.load(key, &engine_key)?;
-
-        let previous = stored.hash(key);
-        let position = self.valid(stored.position).filter(|position| {
-            position.survives(
-                self.options.node,
-                stored.state.context(),
-                incoming.context(),
-            )
-        });
-        let was_deleted = is_deleted(&stored.state);
-        let mut state = stored.state;
-        let changed = state.join_ref(incoming);
-
-        let mut batch = Batch::new();
-        let hash = match previous {
-            Some(hash) if !changed && !self.drops_in_doubt.load(Ordering::Acquire) => hash,
-            _ => self.stage(&mut batch, key, engine_key, position, &state, was_deleted),
-        };
-        markers(&mut batch);
-        let seq = self.write_some(batch)?;
-        self.tell(Change {
-            token: key.token(),
-            old: previous,
-            new: Some(hash),
-        });
-        Ok(Joined {
-            changed,
-            hash,
-            previous,
-            replaced_damaged: stored.damage.is_some(),
-            seq,
-        })
-    }
-
     /// Decides about a key while nobody can change it: `decide` sees its state, or `None` where nothing is known, and
     /// says what to write and whether the record is let go; all of it lands in one batch.
     ///
@@ -291,7 +225,7 @@ impl ObjectStore {
         }
     }
 
-    fn valid(&self, position: Option<Stamped>) -> Option<Position> {
+    pub(super) fn valid(&self, position: Option<Stamped>) -> Option<Position> {
         #[cfg(feature = "planted-bugs")]
         if planted::is(Bug::EpochReused) {
             return position.map(|stamped| stamped.position);
@@ -302,7 +236,7 @@ impl ObjectStore {
             .map(|stamped| stamped.position)
     }
 
-    fn stage(
+    pub(super) fn stage(
         &self,
         batch: &mut Batch,
         key: &ObjectKey,
@@ -325,7 +259,7 @@ impl ObjectStore {
     }
 
     /// With nothing to write, the newest number: it covers whatever the decision was based on.
-    fn write_some(&self, batch: Batch) -> Result<WriteSeq> {
+    pub(super) fn write_some(&self, batch: Batch) -> Result<WriteSeq> {
         if batch.is_empty() {
             Ok(self.sync.newest())
         } else {

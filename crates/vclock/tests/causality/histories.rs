@@ -1,11 +1,11 @@
 //! Sibling sets in random worlds. Every step is compared with the full history inside
 //! [`World::step`].
 
-use dynamokv_vclock::Siblings;
+use dynamokv_vclock::{CausalContext, Siblings};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::oracle::History;
+use crate::oracle::{History, dot, dots, values};
 use crate::world::{Step, World};
 
 proptest! {
@@ -64,6 +64,22 @@ proptest! {
     }
 
     #[test]
+    fn what_is_missing_brings_a_replica_up_and_says_nothing_else(world in world()) {
+        let joined = world.replicas_joined(0..world.replicas.len());
+        for replica in world.replicas.iter().map(|replica| &replica.state) {
+            let missing = joined.missing_in(replica);
+            let mut mended = replica.clone();
+            mended.join_ref(&missing);
+            prop_assert_eq!(&mended, &joined);
+            // A part of the joined state, for whoever gets it.
+            let mut again = joined.clone();
+            prop_assert!(!again.join_ref(&missing));
+            let repeats = missing.values().any(|(dot, _)| replica.context().covers(dot));
+            prop_assert!(!repeats || missing == joined, "{:?}", missing);
+        }
+    }
+
+    #[test]
     fn causal_order_of_states_is_the_subset_order_of_their_histories(world in world()) {
         for a in &world.replicas {
             for b in &world.replicas {
@@ -73,6 +89,33 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn one_new_sibling_of_many_travels_alone() {
+    let mut replica = Siblings::new();
+    for node in 1..=5 {
+        replica.join(Siblings::delta(dot(node, 1), 0, &CausalContext::new()));
+    }
+    let mut joined = replica.clone();
+    joined.join(Siblings::delta(dot(6, 1), 6, &CausalContext::new()));
+    let missing = joined.missing_in(&replica);
+    assert_eq!(
+        values(&missing).into_keys().collect::<Vec<_>>(),
+        [dot(6, 1)]
+    );
+    // A write that replaced one of them: its value, and the name of what it replaced.
+    let seen = CausalContext::from(dot(3, 1));
+    joined.join(Siblings::delta(dot(7, 1), 7, &seen));
+    let missing = joined.missing_in(&replica);
+    assert_eq!(
+        values(&missing).into_keys().collect::<Vec<_>>(),
+        [dot(6, 1), dot(7, 1)]
+    );
+    assert_eq!(
+        dots(missing.context()),
+        [dot(3, 1), dot(6, 1), dot(7, 1)].into()
+    );
 }
 
 fn world() -> impl Strategy<Value = World> {

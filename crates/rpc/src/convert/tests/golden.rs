@@ -70,6 +70,7 @@ fn forwarded_put() {
             content_type: None,
             context: sample_state().context().clone(),
             return_values: true,
+            idempotency_key: Some("i".into()),
             options: Options {
                 quorum: Some(2),
                 mode: QuorumMode::Strict,
@@ -81,7 +82,7 @@ fn forwarded_put() {
         hex(&pb::ForwardPutRequest::from(forwarded)),
         concat!(
             "0a1609020100000000000010031905040000000000002006120c0a0764656661756c7412016b1a01",
-            "762a0621010102010030013802400248e807",
+            "762a0621010102010030013802400248e807520169",
         )
     );
 }

@@ -136,10 +136,11 @@ pub(super) fn forwarded() -> impl Strategy<Value = Forwarded> {
         option::of(text()),
         context(),
         any::<bool>(),
+        option::of(vec(any::<u8>(), 1..64)),
         options(),
     )
         .prop_map(
-            |(fence, key, value, content_type, context, return_values, options)| Forwarded {
+            |(fence, key, value, content_type, context, return_values, once, options)| Forwarded {
                 fence,
                 put: PutRequest {
                     key,
@@ -147,6 +148,7 @@ pub(super) fn forwarded() -> impl Strategy<Value = Forwarded> {
                     content_type: content_type.map(Into::into),
                     context,
                     return_values,
+                    idempotency_key: once.map(Into::into),
                     options,
                 },
             },

@@ -14,9 +14,8 @@ pub struct RocksOptions {
     pub memory_bytes: usize,
     /// Bytes of log after which the oldest write buffer is flushed; bounds the time to open. Default 256 MiB.
     pub log_bytes_max: u64,
-    /// The most that flushes and compactions write a second, in bytes; the limit in force follows the need, from a
-    /// twentieth of this on, and leaves the rest of the disk to the log's syncs. Less than what is written for
-    /// long holds writers up. At least 1 MiB. Default 1 GiB.
+    /// The most that flushes and compactions write a second, in bytes; leaves the rest of the disk to the log's syncs. Less
+    /// than several times what is written for long holds writers up. At least 1 MiB. Default 512 MiB.
     pub background_bytes_per_sec_max: u64,
     /// Free bytes of the disk below which writes are [`Error::DiskFull`](crate::Error::DiskFull), but for those to
     /// [`Family::META`](crate::Family::META) alone: what is under way, flushes above all, needs them, and a disk that is full to
@@ -29,7 +28,7 @@ impl Default for RocksOptions {
         Self {
             memory_bytes: 128 << 20,
             log_bytes_max: 256 << 20,
-            background_bytes_per_sec_max: 1 << 30,
+            background_bytes_per_sec_max: 512 << 20,
             room_bytes_min: 64 << 20,
         }
     }
@@ -108,7 +107,8 @@ fn database(options: &RocksOptions, write_buffers: &WriteBufferManager) -> Optio
     database.set_bytes_per_sync(1 << 20);
     let rate = options.background_bytes_per_sec_max;
     let rate = i64::try_from(rate.max(BACKGROUND_BYTES_MIN)).unwrap_or(i64::MAX);
-    database.set_auto_tuned_ratelimiter(rate, REFILL_MICROS, FAIRNESS);
+    // Not tuned by itself: that falls to a twentieth while little is written, and then the first burst waits for it.
+    database.set_ratelimiter(rate, REFILL_MICROS, FAIRNESS);
     let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get());
     database.set_max_background_jobs(cores.clamp(2, 8) as i32);
     // Files are deleted in the background, not by the reader that used them last.
@@ -121,6 +121,6 @@ fn database(options: &RocksOptions, write_buffers: &WriteBufferManager) -> Optio
     database
 }
 
-/// RocksDB's own defaults: ten refills a second, and one turn in ten for the less urgent.
-const REFILL_MICROS: i64 = 100_000;
+/// A hundred refills a second, so that nobody waits for long; one turn in ten for the less urgent, as RocksDB has it.
+const REFILL_MICROS: i64 = 10_000;
 const FAIRNESS: i32 = 10;

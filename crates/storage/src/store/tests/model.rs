@@ -35,6 +35,10 @@ enum Step {
     JoinOwn {
         left: prop::sample::Index,
     },
+    /// Several such deltas at once, the same key more than once perhaps.
+    JoinMany {
+        left: Vec<prop::sample::Index>,
+    },
     Drop {
         key: usize,
     },
@@ -135,6 +139,12 @@ impl World {
                 if !self.left.is_empty() {
                     let (key, delta) = left.get(&self.left).clone();
                     self.join(key, &delta);
+                }
+            }
+            Step::JoinMany { left } => {
+                if !self.left.is_empty() {
+                    let deltas = left.iter().map(|left| left.get(&self.left).clone());
+                    self.join_many(&deltas.collect::<Vec<_>>());
                 }
             }
             Step::Drop { key } => {
@@ -287,6 +297,24 @@ impl World {
         }
     }
 
+    fn join_many(&mut self, deltas: &[(usize, State)]) {
+        let entries = deltas
+            .iter()
+            .map(|(key, delta)| (super::key(KEYS[*key]), delta));
+        let entries: Vec<_> = entries.collect();
+        let newest = self
+            .store
+            .join_all(entries.iter().map(|(key, delta)| (key, *delta)))
+            .unwrap();
+        assert_eq!(newest.is_some(), !deltas.is_empty());
+        for (key, delta) in deltas {
+            let mut state = self.visible.get(key).cloned().unwrap_or_default();
+            if state.join_ref(delta) {
+                self.wrote(*key, state);
+            }
+        }
+    }
+
     fn wrote(&mut self, key: usize, state: State) {
         self.visible.insert(key, state.clone());
         self.log.push((key, Some(state)));
@@ -392,6 +420,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (key.clone(), 2u64..4, 1u64..6, client())
             .prop_map(|(key, node, counter, client)| Step::JoinForeign { key, node, counter, client }),
         3 => any::<prop::sample::Index>().prop_map(|left| Step::JoinOwn { left }),
+        2 => vec(any::<prop::sample::Index>(), 0..5).prop_map(|left| Step::JoinMany { left }),
         1 => key.clone().prop_map(|key| Step::Drop { key }),
         1 => proptest::option::weighted(0.8, key).prop_map(|key| Step::Purge { key }),
         2 => Just(Step::Sync),

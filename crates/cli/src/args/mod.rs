@@ -1,5 +1,15 @@
 //! The command line.
 
+mod bench;
+mod change;
+mod data;
+
+pub(crate) use bench::BenchArgs;
+pub(crate) use change::{
+    Careful, JoinArgs, LeaveArgs, NodeFlags, RemoveArgs, ReplaceArgs, SetPlaceArgs,
+};
+pub(crate) use data::{DeleteArgs, GetArgs, Keyspace, PutArgs, Quorum};
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -36,7 +46,14 @@ pub(crate) struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub(crate) enum Command {
+    /// Reads the values of a key
+    Get(GetArgs),
+    /// Reads a key, and replaces what was read by a new value
+    Put(PutArgs),
+    /// Reads a key, and deletes what was read
+    Delete(DeleteArgs),
     /// How a node fares, or all of them
     Status(Wide),
     /// The nodes that the asked one knows
@@ -59,6 +76,14 @@ pub(crate) enum Command {
     Remove(RemoveArgs),
     /// Gives the asked node another weight or zone
     SetPlace(SetPlaceArgs),
+    /// Runs a node: --bootstrap founds a cluster, --seed joins one, --standalone serves alone
+    Serve(NodeFlags),
+    /// Shows what would move to a new node, and then runs it: `serve` with a look before
+    Join(JoinArgs),
+    /// Shows what would move to a new node in a dead one's place, and then runs it
+    Replace(ReplaceArgs),
+    /// Loads the cluster, and says how long requests took
+    Bench(BenchArgs),
     /// Prints a completion script for a shell
     Completions {
         /// The shell
@@ -104,19 +129,6 @@ pub(crate) struct LocateArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Keyspace {
-    /// The keyspace
-    #[arg(
-        short = 'k',
-        long = "keyspace",
-        value_name = "NAME",
-        default_value = "default",
-        env = "DYNAMOKV_KEYSPACE"
-    )]
-    pub(crate) name: String,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct TransfersArgs {
     #[command(flatten)]
     pub(crate) connect: Connect,
@@ -131,51 +143,4 @@ pub(crate) struct SnapshotArgs {
     pub(crate) connect: Connect,
     /// The folder to make: 1 to 64 characters of a-z, 0-9, `_` and `-`
     pub(crate) name: String,
-}
-
-/// How a change is confirmed and followed.
-#[derive(Debug, Args)]
-pub(crate) struct Careful {
-    /// Do it without asking
-    #[arg(short, long)]
-    pub(crate) yes: bool,
-    /// Only show what it would move
-    #[arg(long, conflicts_with_all = ["yes", "wait"])]
-    pub(crate) dry_run: bool,
-    /// Show progress until it is finished
-    #[arg(short, long)]
-    pub(crate) wait: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct LeaveArgs {
-    #[command(flatten)]
-    pub(crate) connect: Connect,
-    #[command(flatten)]
-    pub(crate) careful: Careful,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RemoveArgs {
-    #[command(flatten)]
-    pub(crate) connect: Connect,
-    /// The dead node: its id, the beginning of it, or its name
-    pub(crate) target: String,
-    #[command(flatten)]
-    pub(crate) careful: Careful,
-}
-
-#[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("place").required(true).multiple(true))]
-pub(crate) struct SetPlaceArgs {
-    #[command(flatten)]
-    pub(crate) connect: Connect,
-    /// What it can carry; 100 is one ordinary node
-    #[arg(long, group = "place", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) weight: Option<u32>,
-    /// Its failure zone
-    #[arg(long, group = "place")]
-    pub(crate) zone: Option<String>,
-    #[command(flatten)]
-    pub(crate) careful: Careful,
 }

@@ -1,0 +1,341 @@
+//! The handle that applications hold.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dynamokv_coordinator::{Answer, QuorumMode};
+use dynamokv_ring::{NodeId, Placement, Token};
+use dynamokv_rpc::pb::{self, admin_client::AdminClient};
+use tonic::transport::Channel;
+
+use crate::operation::Kind;
+use crate::resolver::shown;
+use crate::shared::Shared;
+use crate::transport::{Reply, Request, Transport};
+use crate::{
+    ClientConfig, Context, Details, Error, Grpc, Idempotency, KeepSiblings, NewValue, Options,
+    Resolver, Result, Topology, Value, Versions, Written, follow,
+};
+
+/// A client of one cluster. Cheap to clone: all clones share connections, what is known of the cluster, and budgets.
+///
+/// Dropping a returned future abandons the call: the outcome of a write is unknown then.
+pub struct Client<T = Grpc> {
+    pub(crate) shared: Arc<Shared<T>>,
+    keyspace: Arc<str>,
+    pub(crate) options: Options,
+    resolver: Arc<dyn Resolver>,
+}
+
+impl Client {
+    /// Connects to the cluster of any of the seeds, each `host:port`, with the default configuration.
+    ///
+    /// # Errors
+    /// [`Error::NoSeed`] if none answers within the time that a call may take.
+    pub async fn connect<S: Into<String>>(seeds: impl IntoIterator<Item = S>) -> Result<Self> {
+        Self::connect_with(ClientConfig::default(), seeds).await
+    }
+
+    /// Connects with another configuration.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect), and [`Error::Config`] for a setting that cannot be used.
+    pub async fn connect_with<S: Into<String>>(
+        config: ClientConfig,
+        seeds: impl IntoIterator<Item = S>,
+    ) -> Result<Self> {
+        let grpc = Grpc::new(config.connect_timeout, config.message_bytes_max);
+        Self::over(grpc, config, seeds).await
+    }
+
+    /// What an operator asks of a node, over this client's connection to it; `None` if the node is no member.
+    pub fn admin(&self, node: NodeId) -> Option<AdminClient<Channel>> {
+        let topology = self.topology();
+        let channel = self.shared.transport.channel(&topology.node(node)?.address);
+        let admin = AdminClient::new(channel.ok()?);
+        Some(admin.max_decoding_message_size(self.shared.config.message_bytes_max))
+    }
+}
+
+impl<T: Transport> Client<T> {
+    /// Connects over any transport. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// As [`connect_with`](Client::connect_with).
+    pub async fn over<S: Into<String>>(
+        transport: T,
+        config: ClientConfig,
+        seeds: impl IntoIterator<Item = S>,
+    ) -> Result<Self> {
+        config.validate()?;
+        let seeds: Vec<String> = seeds.into_iter().map(Into::into).collect();
+        let topology = follow::find(&transport, &seeds, &config).await?;
+        let shared = Arc::new(Shared::new(transport, config, seeds, topology));
+        let follower = tokio::spawn(follow::follow(Arc::downgrade(&shared)));
+        shared.followed_by(follower.abort_handle());
+        Ok(Self {
+            shared,
+            keyspace: DEFAULT_KEYSPACE.into(),
+            options: Options::default(),
+            resolver: Arc::new(KeepSiblings),
+        })
+    }
+
+    /// A handle on the keys of another keyspace: 1..=64 bytes of a-z, 0-9, `_` and `-`; anything else is refused when it is used.
+    #[must_use]
+    pub fn in_keyspace(&self, name: &str) -> Self {
+        Self {
+            keyspace: name.into(),
+            ..self.clone()
+        }
+    }
+
+    /// A handle whose requests have other settings.
+    #[must_use]
+    pub fn with(&self, options: Options) -> Self {
+        Self {
+            options,
+            ..self.clone()
+        }
+    }
+
+    /// A handle that shows what `resolver` makes of siblings.
+    #[must_use]
+    pub fn resolving(&self, resolver: impl Resolver) -> Self {
+        Self {
+            resolver: Arc::new(resolver),
+            ..self.clone()
+        }
+    }
+
+    /// Reads a key. A key that does not exist is no error: there are no values then.
+    ///
+    /// # Errors
+    /// See [`Error`]; a read has no effect.
+    pub async fn get(&self, key: impl Into<Bytes>) -> Result<Versions> {
+        let mut versions = self.read(key.into()).await?;
+        versions.values = shown(self.resolver.as_ref(), versions.values);
+        Ok(versions)
+    }
+
+    /// Reads a key, then writes a value that replaces what was read.
+    ///
+    /// # Errors
+    /// Those of the read, with nothing written, or those of [`put_with`](Self::put_with).
+    pub async fn put(&self, key: impl Into<Bytes>, value: impl Into<NewValue>) -> Result<Written> {
+        let key = key.into();
+        let context = self.read(key.clone()).await?.context;
+        self.put_with(key, value, &context).await
+    }
+
+    /// Writes a value that replaces what the context has seen, and is concurrent with the rest.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Error::outcome`] says what is known of the write.
+    pub async fn put_with(
+        &self,
+        key: impl Into<Bytes>,
+        value: impl Into<NewValue>,
+        context: &Context,
+    ) -> Result<Written> {
+        let key = key.into();
+        let (reply, attempts) = self.write(key, value.into(), context, false).await?;
+        Ok(written(
+            reply.context,
+            reply.answers,
+            &reply.coordinator,
+            attempts,
+        ))
+    }
+
+    /// Reads a key, then deletes what was read; `None` if there was nothing.
+    ///
+    /// # Errors
+    /// Those of the read, with nothing deleted, or those of [`delete_with`](Self::delete_with).
+    pub async fn delete(&self, key: impl Into<Bytes>) -> Result<Option<Written>> {
+        let key = key.into();
+        let read = self.read(key.clone()).await?;
+        if read.is_empty() {
+            return Ok(None);
+        }
+        self.delete_with(key, &read.context).await.map(Some)
+    }
+
+    /// Deletes what the context has seen; what it has not seen stays. The context must not be empty.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Error::outcome`] says what is known of the delete.
+    pub async fn delete_with(&self, key: impl Into<Bytes>, context: &Context) -> Result<Written> {
+        let key = key.into();
+        let token = self.token(&key);
+        let (idempotency_key, kind) = self.idempotency();
+        let request = Request::Delete(pb::DeleteRequest {
+            keyspace: self.keyspace.to_string(),
+            key,
+            context: context.as_bytes().clone(),
+            w: self.options.w,
+            mode: mode(self.options.mode),
+            timeout_ms: None,
+            idempotency_key,
+        });
+        let completed = self
+            .shared
+            .call(token, kind, &self.options, request)
+            .await?;
+        match completed.reply {
+            Reply::Delete(reply) => Ok(written(
+                reply.context,
+                reply.answers,
+                &reply.coordinator,
+                completed.attempts,
+            )),
+            _ => Err(other_answer(completed.attempts)),
+        }
+    }
+
+    /// The cluster as this client knows it now.
+    pub fn topology(&self) -> Arc<Topology> {
+        self.shared.topology.load_full()
+    }
+
+    /// The replicas of a key, best first; empty if the ring is not known.
+    pub fn owners(&self, key: &[u8]) -> Vec<NodeId> {
+        let topology = self.topology();
+        let ring = topology.ring();
+        ring.map_or_else(Vec::new, |ring| ring.owners(self.token(key)).to_vec())
+    }
+
+    /// The keyspace of this handle.
+    pub fn keyspace(&self) -> &str {
+        &self.keyspace
+    }
+
+    pub(crate) async fn read(&self, key: Bytes) -> Result<Versions> {
+        let token = self.token(&key);
+        let request = Request::Get(pb::GetRequest {
+            keyspace: self.keyspace.to_string(),
+            key,
+            r: self.options.r,
+            mode: mode(self.options.mode),
+            timeout_ms: None,
+        });
+        let call = self.shared.call(token, Kind::Read, &self.options, request);
+        let completed = call.await?;
+        match completed.reply {
+            Reply::Get(reply) => Ok(Versions {
+                values: reply.values.into_iter().map(Value::from).collect(),
+                context: Context::from_bytes(reply.context),
+                siblings: reply.siblings,
+                answers: answers(reply.answers),
+                coordinator: node(&reply.coordinator),
+                attempts: completed.attempts,
+            }),
+            _ => Err(other_answer(completed.attempts)),
+        }
+    }
+
+    pub(crate) async fn write(
+        &self,
+        key: Bytes,
+        value: NewValue,
+        context: &Context,
+        return_values: bool,
+    ) -> Result<(pb::PutResponse, u32)> {
+        let token = self.token(&key);
+        let (idempotency_key, kind) = self.idempotency();
+        let request = Request::Put(pb::PutRequest {
+            keyspace: self.keyspace.to_string(),
+            key,
+            value: value.bytes,
+            content_type: value.content_type,
+            context: context.as_bytes().clone(),
+            w: self.options.w,
+            mode: mode(self.options.mode),
+            timeout_ms: None,
+            return_values,
+            idempotency_key,
+        });
+        let completed = self
+            .shared
+            .call(token, kind, &self.options, request)
+            .await?;
+        match completed.reply {
+            Reply::Put(reply) => Ok((reply, completed.attempts)),
+            _ => Err(other_answer(completed.attempts)),
+        }
+    }
+
+    /// The idempotency key of the next write, and what may be done with it.
+    fn idempotency(&self) -> (Bytes, Kind) {
+        let (key, repeatable) = match &self.options.idempotency {
+            Idempotency::Automatic => (self.shared.new_idempotency_key(), true),
+            Idempotency::Key(key) => (key.clone(), true),
+            Idempotency::Off => (Bytes::new(), false),
+        };
+        (key, Kind::Write { repeatable })
+    }
+
+    fn token(&self, key: &[u8]) -> Token {
+        Token::of(self.keyspace.as_bytes(), key)
+    }
+}
+
+impl<T> Clone for Client<T> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            keyspace: Arc::clone(&self.keyspace),
+            options: self.options.clone(),
+            resolver: Arc::clone(&self.resolver),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Client<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("keyspace", &self.keyspace)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+fn written(context: Bytes, list: Vec<pb::Answer>, coordinator: &str, attempts: u32) -> Written {
+    Written {
+        context: Context::from_bytes(context),
+        answers: answers(list),
+        coordinator: node(coordinator),
+        attempts,
+    }
+}
+
+/// What a later release says beyond is left out.
+fn answers(list: Vec<pb::Answer>) -> Vec<Answer> {
+    let list = list.into_iter();
+    list.filter_map(|answer| Answer::try_from(answer).ok())
+        .collect()
+}
+
+/// For people: one that cannot be read is no reason to fail.
+fn node(text: &str) -> NodeId {
+    text.parse().unwrap_or(NodeId(0))
+}
+
+fn mode(mode: QuorumMode) -> i32 {
+    match mode {
+        QuorumMode::Sloppy => pb::QuorumMode::Sloppy.into(),
+        QuorumMode::Strict => pb::QuorumMode::Strict.into(),
+    }
+}
+
+/// No transport mixes the kinds of answers up.
+fn other_answer(attempts: u32) -> Error {
+    Error::Internal(Details {
+        message: "the answer is one to another question".to_owned(),
+        answers: Vec::new(),
+        attempts,
+    })
+}
+
+const DEFAULT_KEYSPACE: &str = "default";

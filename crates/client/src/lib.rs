@@ -1,0 +1,39 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod budget;
+mod call;
+mod client;
+mod config;
+mod error;
+mod follow;
+mod grpc;
+mod health;
+mod latency;
+mod operation;
+mod options;
+mod resolver;
+mod route;
+mod shared;
+#[cfg(test)]
+mod testing;
+mod topology;
+mod transport;
+mod update;
+mod value;
+
+pub use client::Client;
+pub use config::ClientConfig;
+pub use error::{Details, Error, Outcome, Result};
+pub use grpc::Grpc;
+pub use options::{Idempotency, Options};
+pub use resolver::{KeepSiblings, LastWriter, Resolver};
+pub use topology::{Node, Topology};
+pub use transport::{Answered, Cause, Failed, Reply, Request, Transport};
+pub use update::Updated;
+pub use value::{Context, NewValue, Value, Versions, Written};
+
+pub use dynamokv_coordinator::{Answer, AnswerKind, ErrorKind, QuorumMode};
+pub use dynamokv_ring::NodeId;
+pub use dynamokv_vclock::HybridTime;
