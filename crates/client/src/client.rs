@@ -209,4 +209,4 @@ impl<T> fmt::Debug for Client<T> {
     }
 }
 
-const DEFAULT_KEYSPACE: &str = "default";
+pub(crate) const DEFAULT_KEYSPACE: &str = "default";

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::time::Duration;
 
-use dynamokv_coordinator::{ErrorKind, RequestId};
+use dynamokv_coordinator::ErrorKind;
 use dynamokv_rpc::pb::{self, kv_client::KvClient};
-use dynamokv_rpc::{REQUEST_ID_HEADER, failure_in, topology_version};
+use dynamokv_rpc::{failure_in, name_call, topology_version};
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::Receiver;
@@ -127,11 +127,7 @@ impl Transport for Grpc {
 fn carrying<M>(message: M, timeout: Duration) -> tonic::Request<M> {
     let mut request = tonic::Request::new(message);
     request.set_timeout(timeout);
-    // A front end that serves a request itself passes its name on.
-    let id = RequestId::current().and_then(|id| id.as_str().parse().ok());
-    if let Some(id) = id {
-        request.metadata_mut().insert(REQUEST_ID_HEADER, id);
-    }
+    name_call(request.metadata_mut());
     request
 }
 

@@ -17,6 +17,7 @@ mod operation;
 mod options;
 mod pipeline;
 mod prepare;
+mod relay;
 mod resolver;
 mod route;
 mod shared;

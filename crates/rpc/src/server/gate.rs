@@ -95,11 +95,11 @@ where
             return Box::pin(self.inner.call(request));
         }
         let Some(permit) = room.take() else {
+            let limit = room.max();
             let overloaded = pb::Failure {
                 kind: pb::ErrorKind::Overloaded.into(),
                 message: format!(
-                    "overloaded: {} {name} requests are under way on this node; nothing was done, back off and retry",
-                    room.max()
+                    "overloaded: {limit} {name} requests are under way on this node; nothing was done, back off and retry"
                 ),
                 answers: Vec::new(),
             };
