@@ -98,8 +98,7 @@ where
             let overloaded = pb::Failure {
                 kind: pb::ErrorKind::Overloaded.into(),
                 message: format!(
-                    "overloaded: {} {name} requests are under way on this node; nothing was done, back off and retry",
-                    room.max()
+                    "overloaded: {limit} {name} requests are under way on this node; nothing was done, back off and retry"
                 ),
                 answers: Vec::new(),
             };

@@ -1,8 +1,6 @@
 //! `Kv` over a [`KvService`].
 
-mod batch;
 mod keys;
-mod pipeline;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +13,9 @@ use futures_util::stream::{BoxStream, StreamExt};
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
-use self::pipeline::Pipeline;
-use super::ServerConfig;
 use super::gate::Permit;
+use super::pipeline::Pipeline;
+use super::{ServerConfig, batch};
 use crate::convert::{mode_from, saturating_u32, some_bytes};
 use crate::shown::{seal, values};
 use crate::status::{failure_of, invalid};
@@ -227,8 +225,9 @@ impl<S: KvService> pb::kv_server::Kv for KvHandler<S> {
         &self,
         request: Request<pb::BatchRequest>,
     ) -> Result<Response<pb::BatchResponse>, Status> {
-        let carried = time_carried(&request);
-        let results = self.all(request.into_inner().operations, carried).await;
+        // A careless deadline is no error.
+        let carried = time_carried(&request).map(|carried| carried.min(self.timeout_max));
+        let results = batch::all(self, request.into_inner().operations, carried).await;
         self.answer(results.map(|results| pb::BatchResponse { results }))
     }
 
@@ -239,7 +238,10 @@ impl<S: KvService> pb::kv_server::Kv for KvHandler<S> {
         request: Request<Streaming<pb::PipelineRequest>>,
     ) -> Result<Response<Self::PipelineStream>, Status> {
         let permit = request.extensions().get::<Permit>().cloned();
-        let pipeline = Pipeline::new(self.clone(), request.into_inner(), permit);
+        let service = Arc::clone(&self.service);
+        let topology = move || service.topology().map_or(0, |topology| topology.version());
+        let store = Arc::new(self.clone());
+        let pipeline = Pipeline::new(store, topology, request.into_inner(), permit);
         self.answer(Ok(pipeline.boxed()))
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
@@ -9,15 +10,16 @@ use futures_util::stream::{FuturesUnordered, Stream, StreamExt};
 use prost::Message;
 use tonic::Status;
 
-use super::KvHandler;
-use super::batch::check_count;
-use crate::server::gate::Permit;
-use crate::{KvService, pb, status};
+use super::batch::{check_count, each};
+use super::gate::Permit;
+use crate::{KeyValue, pb, status};
 
 /// The answers to the operations of `input`: each message brings what has ended by then. While so many as are allowed are
 /// under way no more is read, so that a client that is too fast waits.
-pub(super) struct Pipeline<S, I> {
-    handler: KvHandler<S>,
+pub(super) struct Pipeline<K, I> {
+    store: Arc<K>,
+    /// The version of the topology.
+    topology: Box<dyn Fn() -> u64 + Send>,
     /// `None` after its end.
     input: Option<I>,
     /// Read and not begun: what is left of one message.
@@ -26,10 +28,16 @@ pub(super) struct Pipeline<S, I> {
     _permit: Option<Permit>,
 }
 
-impl<S: KvService, I> Pipeline<S, I> {
-    pub(super) fn new(handler: KvHandler<S>, input: I, permit: Option<Permit>) -> Self {
+impl<K: KeyValue, I> Pipeline<K, I> {
+    pub(super) fn new(
+        store: Arc<K>,
+        topology: impl Fn() -> u64 + Send + 'static,
+        input: I,
+        permit: Option<Permit>,
+    ) -> Self {
         Self {
-            handler,
+            store,
+            topology: Box::new(topology),
             input: Some(input),
             waiting: VecDeque::new(),
             under_way: FuturesUnordered::new(),
@@ -38,11 +46,11 @@ impl<S: KvService, I> Pipeline<S, I> {
     }
 
     fn begin(&mut self, numbered: pb::NumberedOperation) {
-        let handler = self.handler.clone();
+        let store = Arc::clone(&self.store);
         let pb::NumberedOperation { id, operation } = numbered;
         self.under_way.push(Box::pin(async move {
             let operation = operation.unwrap_or_default();
-            let result = Some(handler.each(operation, None).await);
+            let result = Some(each(store.as_ref(), operation, None).await);
             pb::NumberedResult { id, result }
         }));
     }
@@ -86,9 +94,9 @@ impl<S: KvService, I> Pipeline<S, I> {
     }
 }
 
-impl<S, I> Stream for Pipeline<S, I>
+impl<K, I> Stream for Pipeline<K, I>
 where
-    S: KvService,
+    K: KeyValue,
     I: Stream<Item = Result<pb::PipelineRequest, Status>> + Unpin,
 {
     type Item = Result<pb::PipelineResponse, Status>;
@@ -98,8 +106,7 @@ where
             self.fill(context)?;
             let results = self.ended(context);
             if !results.is_empty() {
-                let topology = self.handler.service.topology();
-                let topology = topology.map_or(0, |topology| topology.version());
+                let topology = (self.topology)();
                 return Poll::Ready(Some(Ok(pb::PipelineResponse { results, topology })));
             }
             if self.input.is_none() && self.waiting.is_empty() && self.under_way.is_empty() {
@@ -112,7 +119,7 @@ where
     }
 }
 
-impl<S, I> Unpin for Pipeline<S, I> {}
+impl<K, I> Unpin for Pipeline<K, I> {}
 
 const UNDER_WAY_MAX: usize = 256;
 /// About so much goes into one message.
