@@ -95,6 +95,7 @@ where
             return Box::pin(self.inner.call(request));
         }
         let Some(permit) = room.take() else {
+            let limit = room.max();
             let overloaded = pb::Failure {
                 kind: pb::ErrorKind::Overloaded.into(),
                 message: format!(
