@@ -23,6 +23,12 @@ pub enum Error {
         /// The operating system's words.
         reason: std::io::Error,
     },
+    /// The process cannot be told to stop, so it does not run. Start it where signals can be received.
+    #[error("cannot listen for signals: {reason}")]
+    Signals {
+        /// The operating system's words.
+        reason: std::io::Error,
+    },
     /// The store cannot be opened or failed.
     #[error("storage: {0}")]
     Storage(#[from] dynamokv_storage::Error),

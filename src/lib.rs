@@ -27,6 +27,7 @@ mod pulse;
 mod refill;
 #[cfg(feature = "rocksdb")]
 mod restore;
+mod serve;
 mod service;
 mod standalone;
 mod transport;
@@ -51,6 +52,7 @@ pub use node::{Node, NodeBuilder};
 pub use parts::{Addresses, Parts, Surroundings};
 #[cfg(feature = "rocksdb")]
 pub use restore::{Restore, restore};
+pub use serve::serve;
 pub use service::Service;
 pub use standalone::Standalone;
-pub use transport::{ExchangeTransport, HandoverTransport, Transport};
+pub use transport::{ExchangeTransport, HandoverTransport, ListingTransport, Transport};

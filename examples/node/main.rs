@@ -13,7 +13,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Command};
-use dynamokv::{Node, NodeConfig, Standalone};
+use dynamokv::NodeConfig;
 use dynamokv_settings::cli;
 use tracing_subscriber::EnvFilter;
 
@@ -43,72 +43,9 @@ fn start_log(config: &NodeConfig) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn asked_to_stop() -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted,
-            _ = terminate.recv() => Ok(()),
-        }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
-}
-
 /// The one line that is always printed. A closed output is no reason to stop a node.
 fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
-}
-
-async fn run_standalone(config: NodeConfig) -> Result<(), Box<dyn Error>> {
-    let engine = format!("{:?}", config.engine).to_lowercase();
-    let node = Standalone::start(config).await?;
-    say(&format!(
-        "standalone node listens on {} ({engine})",
-        node.address()
-    ));
-    asked_to_stop().await?;
-    node.shutdown().await;
-    Ok(())
-}
-
-async fn run_member(config: NodeConfig) -> Result<(), Box<dyn Error>> {
-    let about = format!(
-        "cluster {}, {}",
-        config.cluster,
-        format!("{:?}", config.engine).to_lowercase()
-    );
-    if !config.bootstrap && config.seeds.is_empty() {
-        tracing::info!(
-            "neither --bootstrap nor --seed was given: only a node that was a member before goes on"
-        );
-    }
-    let node = Node::builder(config).start().await?;
-    let admin = node.admin_address();
-    let admin = admin.map_or(String::new(), |address| {
-        format!(", for operators' tools on {address}")
-    });
-    say(&format!(
-        "node {} listens on {}{admin} ({about})",
-        node.id(),
-        node.address()
-    ));
-    let ended = tokio::select! {
-        biased;
-        asked = asked_to_stop() => { asked?; None }
-        reason = node.ended() => Some(reason),
-    };
-    node.shutdown().await?;
-    match ended {
-        None => Ok(()),
-        Some(reason) if matches!(*reason, dynamokv::Error::Left) => {
-            say(&reason.to_string());
-            Ok(())
-        }
-        Some(reason) => Err(reason.to_string().into()),
-    }
 }
 
 async fn run(matches: &ArgMatches) -> Result<(), Box<dyn Error>> {
@@ -125,11 +62,7 @@ async fn run(matches: &ArgMatches) -> Result<(), Box<dyn Error>> {
     }
     let config = loaded.settings;
     start_log(&config)?;
-    if config.standalone {
-        run_standalone(config).await
-    } else {
-        run_member(config).await
-    }
+    Ok(dynamokv::serve(config, say).await?)
 }
 
 #[tokio::main]

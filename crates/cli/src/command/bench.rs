@@ -1,0 +1,187 @@
+//! `dynamokv bench`: loads a cluster through the smart client.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dynamokv_client::{Client, Context};
+use dynamokv_loadgen::{
+    Failure, FailureKind, Progress, Results, Seen, Session, Target, compare, html,
+};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{data, shown};
+use crate::args::BenchArgs;
+use crate::error::{Error, Result};
+use crate::output::Screen;
+use crate::view::Load;
+
+pub(super) async fn bench(args: &BenchArgs, screen: &Screen) -> Result<()> {
+    let plans = args.plans()?;
+    let before = args.compare.as_deref().map(read).transpose()?;
+    let client = data::client(&args.connect, &args.quorum).await?;
+    let mut results = Results::new(about(args, &client));
+    let session = Session::new(Store { client }, args.records);
+    if !args.no_fill {
+        let fill = session.fill(args.value, FILL_IN_FLIGHT, args.seed);
+        let name = format!("filling {} records", args.records);
+        let filled = shown_while(screen, &name, args.records, session.progress(), fill).await;
+        filled.map_err(|error| Error::NotDone(error.to_string()))?;
+    }
+    for (name, plan) in plans {
+        let run = session
+            .run(plan)
+            .map_err(|error| Error::Usage(error.to_string()))?;
+        let progress = run.progress();
+        let result = shown_while(screen, &name, 0, progress, run.drive(name.as_str())).await;
+        results.runs.push(result);
+    }
+    if let Some(path) = &args.save {
+        let text = serde_json::to_vec_pretty(&results)
+            .map_err(|error| Error::Failed(error.to_string()))?;
+        std::fs::write(path, text).map_err(Error::io(path.display()))?;
+    }
+    if let Some(path) = &args.report {
+        std::fs::write(path, html(&results, before.as_ref())).map_err(Error::io(path.display()))?;
+    }
+    let compared = before.map(|before| compare(&before, &results));
+    shown(screen.show(&Load { results, compared }))
+}
+
+fn read(path: &Path) -> Result<Results> {
+    let text = std::fs::read(path).map_err(Error::io(path.display()))?;
+    let wrong = |error: serde_json::Error| {
+        Error::Usage(format!("{}: is not a kept result: {error}", path.display()))
+    };
+    let results: Results = serde_json::from_slice(&text).map_err(wrong)?;
+    if results.format != Results::FORMAT {
+        return Err(Error::Usage(format!(
+            "{}: is of format {}, and this release reads {}",
+            path.display(),
+            results.format,
+            Results::FORMAT
+        )));
+    }
+    Ok(results)
+}
+
+fn about(args: &BenchArgs, client: &Client) -> BTreeMap<String, String> {
+    let topology = client.topology();
+    let about = [
+        ("release", env!("CARGO_PKG_VERSION").to_owned()),
+        ("nodes", topology.nodes().len().to_string()),
+        ("records", args.records.to_string()),
+        (
+            "value bytes",
+            match args.value.min == args.value.max {
+                true => args.value.min.to_string(),
+                false => format!("{} to {}", args.value.min, args.value.max),
+            },
+        ),
+    ];
+    about
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+/// Waits for `work` and shows how far it is meanwhile; `length` 0 if that is not known.
+async fn shown_while<R>(
+    screen: &Screen,
+    name: &str,
+    length: u64,
+    progress: Arc<Progress>,
+    work: impl Future<Output = R>,
+) -> R {
+    let bar = bar(screen, name, length);
+    let mut work = std::pin::pin!(work);
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            biased;
+            result = &mut work => {
+                bar.finish_and_clear();
+                return result;
+            }
+            _ = tick.tick() => {
+                bar.set_position(progress.done());
+                bar.set_message(match progress.failed() {
+                    0 => String::new(),
+                    failed => format!(", {failed} failed"),
+                });
+            }
+        }
+    }
+}
+
+fn bar(screen: &Screen, name: &str, length: u64) -> ProgressBar {
+    let target = if screen.attended {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    };
+    let (length, template) = match length {
+        0 => (
+            None,
+            "{spinner} {prefix}: {pos} done, {per_sec}{msg} [{elapsed}]",
+        ),
+        known => (
+            Some(known),
+            "{prefix} [{bar:40}] {pos}/{len}, {per_sec}{msg} [{elapsed}]",
+        ),
+    };
+    let bar = ProgressBar::with_draw_target(length, target).with_prefix(name.to_owned());
+    // The templates are constants; a default bar serves as well.
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// The cluster as a store to be loaded.
+#[derive(Debug, Clone)]
+struct Store {
+    client: Client,
+}
+
+impl Target for Store {
+    type Context = Context;
+
+    async fn read(&self, key: Bytes) -> Result<Seen<Context>, Failure> {
+        let versions = self.client.get(key).await.map_err(failure)?;
+        Ok(Seen {
+            values: versions.values.len(),
+            context: versions.context,
+        })
+    }
+
+    async fn write(&self, key: Bytes, value: Bytes, context: Context) -> Result<Context, Failure> {
+        let written = self.client.put_with(key, value, &context).await;
+        Ok(written.map_err(failure)?.context)
+    }
+
+    async fn delete(&self, key: Bytes, context: Context) -> Result<Context, Failure> {
+        let written = self.client.delete_with(key, &context).await;
+        Ok(written.map_err(failure)?.context)
+    }
+}
+
+fn failure(error: dynamokv_client::Error) -> Failure {
+    use dynamokv_client::Error as Cause;
+    Failure {
+        kind: match &error {
+            Cause::NoSeed { .. } | Cause::NotApplied(_) => FailureKind::NotApplied,
+            Cause::Unknown(_) => FailureKind::Unknown,
+            Cause::Overloaded(_) => FailureKind::Overloaded,
+            Cause::Invalid(_) | Cause::Precondition(_) => FailureKind::Refused,
+            _ => FailureKind::Other,
+        },
+        message: error.to_string(),
+    }
+}
+
+const FILL_IN_FLIGHT: usize = 64;
+const TICK: Duration = Duration::from_millis(200);
