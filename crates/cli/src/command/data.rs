@@ -66,8 +66,10 @@ pub(super) async fn delete(args: &DeleteArgs, screen: &Screen) -> Result<()> {
 
 /// A client of the cluster, whose requests ask for what the command line says.
 pub(super) async fn client(connect: &Connect, quorum: &Quorum) -> Result<Client> {
-    let mut config = ClientConfig::default();
-    config.timeout = connect.timeout();
+    let config = ClientConfig {
+        timeout: connect.timeout(),
+        ..ClientConfig::default()
+    };
     let client = Client::connect_with(config, connect.nodes.clone()).await;
     let client = client.map_err(|error| failure("connecting", &error))?;
     let options = Options {
