@@ -104,7 +104,7 @@ make_base() {
     done
     # Names are looked up through these, which no binary names.
     for library in libnss_dns.so.2 libnss_files.so.2 libresolv.so.2; do
-        found=$(ldconfig -p | grep -m1 -o "/.*x86-64.*/$library\|/.*/$library" | head -1)
+        found=$(ldconfig -p | awk -v name="$library" '$1 == name { path = $NF } END { print path }')
         [ -z "$found" ] || { mkdir -p "$root$(dirname "$found")"; cp --dereference "$found" "$root$found"; }
     done
     echo 'hosts: files dns' >"$root/etc/nsswitch.conf"
