@@ -20,7 +20,8 @@ use dynamokv::storage::planted::{self, Bug};
 use dynamokv::storage::{Family, MemoryEngine, ObjectKey, SyncMode};
 use dynamokv::vclock::CausalContext;
 use dynamokv::{
-    EngineKind, ExchangeTransport, HandoverTransport, NodeConfig, Parts, Service, Surroundings,
+    EngineKind, ExchangeTransport, HandoverTransport, ListingTransport, NodeConfig, Parts, Service,
+    Surroundings,
 };
 use parking_lot::Mutex;
 use tokio::time::{sleep, timeout};
