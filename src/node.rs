@@ -10,6 +10,8 @@ use dynamokv_http::Server as HttpServer;
 use dynamokv_ring::NodeId;
 use dynamokv_rpc::{KvHandler, Listener, Peers};
 use dynamokv_storage::{Engine, SyncMode};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
 
 use crate::parts::{Addresses, Parts, Surroundings};
@@ -70,7 +72,12 @@ impl NodeBuilder {
     ///
     /// # Errors
     /// Whatever keeps the node from starting; nothing runs then.
-    pub async fn start(self) -> Result<Node, Error> {
+    pub fn start(self) -> BoxFuture<'static, Result<Node, Error>> {
+        // Boxed here: the body of an `async fn` is compiled again in every program that calls it, a whole node here.
+        self.start_on_tcp().boxed()
+    }
+
+    async fn start_on_tcp(self) -> Result<Node, Error> {
         let engine = self.open_engine()?;
         let (listener, local) = listen(&self.config.listen).await?;
         let peers = self.config.peers();
@@ -220,7 +227,11 @@ impl Node {
     ///
     /// # Errors
     /// What the store reports; the stop then counts as unclean, which costs nothing but fresh epochs.
-    pub async fn shutdown(mut self) -> Result<(), Error> {
+    pub fn shutdown(self) -> BoxFuture<'static, Result<(), Error>> {
+        self.stop().boxed()
+    }
+
+    async fn stop(mut self) -> Result<(), Error> {
         self.parts.say_goodbye().await;
         if let Some(http) = self.http.take() {
             http.stop(HTTP_GRACE).await;

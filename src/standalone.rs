@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use dynamokv_rpc::ServerBuilder;
 use dynamokv_storage::{RawOptions, RawStore};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 
 use crate::service::Server;
 use crate::{Error, NodeConfig, engine, node};
@@ -19,7 +21,11 @@ impl Standalone {
     ///
     /// # Errors
     /// Whatever keeps it from starting; nothing runs then.
-    pub async fn start(config: NodeConfig) -> Result<Self, Error> {
+    pub fn start(config: NodeConfig) -> BoxFuture<'static, Result<Self, Error>> {
+        Self::start_on_tcp(config).boxed()
+    }
+
+    async fn start_on_tcp(config: NodeConfig) -> Result<Self, Error> {
         config.validate()?;
         let (listener, address) = node::listen(&config.listen).await?;
         let options = RawOptions {
