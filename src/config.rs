@@ -73,6 +73,8 @@ pub struct NodeConfig {
     pub advertise: Option<String>,
     /// Address of the HTTP port for operators' tools, `host:port`: `/livez`, `/readyz`, `/metrics`. Without it there is none.
     pub admin_listen: Option<String>,
+    /// Address to serve keys on by plain HTTP, `host:port`, as a gateway does. Without it there is no such port.
+    pub http_listen: Option<String>,
     /// Failure zone; replicas of a key lie in distinct zones where there are enough.
     pub zone: String,
     /// Share of the data relative to other nodes; 100 is an ordinary node.
@@ -194,6 +196,7 @@ impl Default for NodeConfig {
             listen: "127.0.0.1:7070".to_owned(),
             advertise: None,
             admin_listen: None,
+            http_listen: None,
             data_dir: PathBuf::from("dynamokv-data"),
             snapshot_dir: None,
             engine: EngineKind::default(),
@@ -306,6 +309,14 @@ impl NodeConfig {
         }
     }
 
+    /// The bounds of keys by HTTP.
+    pub(crate) fn http(&self) -> dynamokv_http::Limits {
+        dynamokv_http::Limits {
+            value_bytes_max: self.value_bytes_max,
+            requests_max: self.in_flight_max,
+        }
+    }
+
     /// How other nodes are reached.
     pub(crate) fn peers(&self) -> PeersConfig {
         PeersConfig {
@@ -361,7 +372,9 @@ impl Settings for NodeConfig {
         let advertise = self.advertise.iter().map(|address| ("advertise", address));
         let admin = self.admin_listen.iter();
         let admin = admin.map(|address| ("admin-listen", address));
-        let given = seeds.chain(advertise).chain(admin);
+        let http = self.http_listen.iter();
+        let http = http.map(|address| ("http-listen", address));
+        let given = seeds.chain(advertise).chain(admin).chain(http);
         for (key, address) in given.chain([("listen", &self.listen)]) {
             check_address(key, address)?;
         }
@@ -467,7 +480,8 @@ mod tests {
     #[test]
     fn each_limit_names_its_key() {
         type Change = fn(&mut NodeConfig);
-        let cases: [(&str, Change); 27] = [
+        let cases: [(&str, Change); 28] = [
+            ("http-listen", |c| c.http_listen = Some(String::new())),
             ("admin-listen", |c| c.admin_listen = Some("7071".into())),
             ("connections-max", |c| c.connections_max = 0),
             ("value-bytes-max", |c| c.value_bytes_max = 1 << 30),

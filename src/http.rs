@@ -8,18 +8,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use dynamokv_rpc::{Health, Load};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
 use crate::metrics::{self, Scrape};
 use crate::service::Service;
 use crate::transport::Transport;
-
-/// A running HTTP server. Dropping it cuts it off.
-pub(crate) struct Http {
-    address: String,
-    task: JoinHandle<()>,
-}
 
 struct Seen<T> {
     service: Arc<Service<T>>,
@@ -75,29 +67,6 @@ async fn scrape<T: Transport>(State(seen): State<Seen<T>>) -> Response {
     match page {
         Ok(Ok(page)) => ([(header::CONTENT_TYPE, OPENMETRICS)], page).into_response(),
         _ => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
-}
-
-impl Http {
-    /// Serves `routes` until it is dropped: to the last, `/readyz` says that the node is stopping.
-    pub(crate) fn serve(listener: TcpListener, address: String, routes: Router) -> Self {
-        let task = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, routes).await {
-                tracing::error!(%error, "the HTTP server ended");
-            }
-        });
-        Self { address, task }
-    }
-
-    /// Where it is reached.
-    pub(crate) fn address(&self) -> &str {
-        &self.address
-    }
-}
-
-impl Drop for Http {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 

@@ -52,7 +52,7 @@ pub use node::{Node, NodeBuilder};
 pub use parts::{Addresses, Parts, Surroundings};
 #[cfg(feature = "rocksdb")]
 pub use restore::{Restore, restore};
-pub use serve::serve;
+pub use serve::{asked_to_stop, serve};
 pub use service::Service;
 pub use standalone::Standalone;
 pub use transport::{ExchangeTransport, HandoverTransport, Transport};

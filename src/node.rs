@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dynamokv_coordinator::WallClock;
+use dynamokv_http::Server as HttpServer;
 use dynamokv_ring::NodeId;
-use dynamokv_rpc::{Listener, Peers};
+use dynamokv_rpc::{KvHandler, Listener, Peers};
 use dynamokv_storage::{Engine, SyncMode};
 use tokio::net::TcpListener;
 
-use crate::http::{self, Http};
 use crate::parts::{Addresses, Parts, Surroundings};
 use crate::service::Server;
-use crate::{Error, Network, NodeConfig, engine};
+use crate::{Error, Network, NodeConfig, engine, http};
 
 /// Starts a [`Node`].
 pub struct NodeBuilder {
@@ -73,18 +73,23 @@ impl NodeBuilder {
     pub async fn start(self) -> Result<Node, Error> {
         let engine = self.open_engine()?;
         let (listener, local) = listen(&self.config.listen).await?;
-        let admin = match &self.config.admin_listen {
-            Some(address) => Some(listen(address).await?),
-            None => None,
-        };
         let peers = self.config.peers();
         let connect = |book| Peers::new(Arc::new(book), peers);
+        let config = self.config.clone();
         let mut node = self.serve(engine, listener, local, connect)?;
-        if let Some((listener, address)) = admin {
-            let (load, health) = (node.server.load(), node.server.health());
-            let routes = http::routes(node.parts.service(), load, health);
-            tracing::info!(%address, "the HTTP port for operators' tools listens");
-            node.admin = Some(Http::serve(listener, address, routes));
+        let (service, load, health) = (
+            node.parts.service(),
+            node.server.load(),
+            node.server.health(),
+        );
+        if let Some(address) = &config.http_listen {
+            let store = KvHandler::new(Arc::clone(&service), &config.server());
+            let routes = dynamokv_http::routes(store, config.http());
+            node.http = Some(serve_http(address, routes, config.connections_max).await?);
+        }
+        if let Some(address) = &config.admin_listen {
+            let routes = http::routes(service, load, health);
+            node.admin = Some(serve_http(address, routes, ADMIN_CONNECTIONS_MAX).await?);
         }
         Ok(node)
     }
@@ -143,6 +148,7 @@ impl NodeBuilder {
             parts,
             address,
             server,
+            http: None,
             admin: None,
         })
     }
@@ -163,7 +169,8 @@ pub struct Node {
     parts: Parts<Peers>,
     address: String,
     server: Server,
-    admin: Option<Http>,
+    http: Option<HttpServer>,
+    admin: Option<HttpServer>,
 }
 
 impl Node {
@@ -184,7 +191,12 @@ impl Node {
 
     /// Where its HTTP port for operators' tools is reached, if it has one.
     pub fn admin_address(&self) -> Option<&str> {
-        self.admin.as_ref().map(Http::address)
+        self.admin.as_ref().map(HttpServer::address)
+    }
+
+    /// Where keys are reached by HTTP, if they are.
+    pub fn http_address(&self) -> Option<&str> {
+        self.http.as_ref().map(HttpServer::address)
     }
 
     /// What it is made of.
@@ -210,6 +222,9 @@ impl Node {
     /// What the store reports; the stop then counts as unclean, which costs nothing but fresh epochs.
     pub async fn shutdown(mut self) -> Result<(), Error> {
         self.parts.say_goodbye().await;
+        if let Some(http) = self.http.take() {
+            http.stop(HTTP_GRACE).await;
+        }
         self.server.stop().await;
         let id = self.id();
         self.parts.close().await?;
@@ -217,6 +232,17 @@ impl Node {
         tracing::info!(node = %id, "stopped");
         Ok(())
     }
+}
+
+async fn serve_http(
+    address: &str,
+    routes: axum::Router,
+    connections_max: usize,
+) -> Result<HttpServer, Error> {
+    let server = HttpServer::start(address, routes, connections_max).await;
+    let server = server.map_err(|reason| Error::listen(address, reason))?;
+    tracing::info!(address = server.address(), "listening for HTTP");
+    Ok(server)
 }
 
 /// Listens, and says at which address.
@@ -243,6 +269,11 @@ fn random_seed() -> u64 {
         .build_hasher()
         .finish()
 }
+
+/// Operators' tools are few.
+const ADMIN_CONNECTIONS_MAX: usize = 64;
+/// How long requests by HTTP that are under way may take to end after the stop was asked for.
+const HTTP_GRACE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

@@ -59,7 +59,11 @@ async fn member(config: NodeConfig, say: impl Fn(&str)) -> Result<(), Arc<Error>
     }
 }
 
-async fn asked_to_stop() -> Result<(), Error> {
+/// Completes when the process is asked to stop, by an interrupt or by SIGTERM.
+///
+/// # Errors
+/// [`Error::Signals`] if it cannot be.
+pub async fn asked_to_stop() -> Result<(), Error> {
     let failed = |reason| Error::Signals { reason };
     #[cfg(unix)]
     {

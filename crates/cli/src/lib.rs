@@ -54,6 +54,10 @@ fn report(error: &Error, screen: &Screen) {
         eprint!("{text}");
         return;
     }
-    eprintln!("{} {error}", screen.ink.paint(Mood::Bad, "error:"));
-    eprintln!("{} {}", screen.ink.paint(Mood::Dim, "try:"), error.advice());
+    eprintln!("{} {error}", screen.error_ink.paint(Mood::Bad, "error:"));
+    eprintln!(
+        "{} {}",
+        screen.error_ink.paint(Mood::Dim, "try:"),
+        error.advice()
+    );
 }

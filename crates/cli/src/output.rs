@@ -130,25 +130,27 @@ pub(crate) fn lines(mut table: Table) -> String {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Screen {
     pub(crate) format: Format,
+    /// Of standard output.
     pub(crate) ink: Ink,
+    /// Of standard error.
+    pub(crate) error_ink: Ink,
     /// Whether somebody can be asked, and looks on.
     pub(crate) attended: bool,
 }
 
 impl Screen {
     pub(crate) fn new(format: Format, colours: Colours) -> Self {
-        let automatic = || {
-            let choice = anstream::AutoStream::choice(&io::stdout());
-            choice != anstream::ColorChoice::Never
-        };
-        let colours = match colours {
-            Colours::Always => true,
-            Colours::Never => false,
-            Colours::Auto => automatic(),
+        let ink = |automatic: anstream::ColorChoice| Ink {
+            colours: match colours {
+                Colours::Always => true,
+                Colours::Never => false,
+                Colours::Auto => automatic != anstream::ColorChoice::Never,
+            },
         };
         Self {
             format,
-            ink: Ink { colours },
+            ink: ink(anstream::AutoStream::choice(&io::stdout())),
+            error_ink: ink(anstream::AutoStream::choice(&io::stderr())),
             attended: io::stdin().is_terminal() && io::stderr().is_terminal(),
         }
     }

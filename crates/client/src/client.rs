@@ -338,4 +338,4 @@ fn other_answer(attempts: u32) -> Error {
     })
 }
 
-const DEFAULT_KEYSPACE: &str = "default";
+pub(crate) const DEFAULT_KEYSPACE: &str = "default";

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dynamokv_coordinator::ErrorKind;
 use dynamokv_rpc::pb::kv_client::KvClient;
-use dynamokv_rpc::{failure_in, topology_version};
+use dynamokv_rpc::{failure_in, name_call, topology_version};
 use parking_lot::Mutex;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, ConnectError, Response, Status};
@@ -102,6 +102,7 @@ impl Transport for Grpc {
 fn carrying<M>(message: M, timeout: Duration) -> tonic::Request<M> {
     let mut request = tonic::Request::new(message);
     request.set_timeout(timeout);
+    name_call(request.metadata_mut());
     request
 }
 

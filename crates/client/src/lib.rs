@@ -13,6 +13,7 @@ mod health;
 mod latency;
 mod operation;
 mod options;
+mod relay;
 mod resolver;
 mod route;
 mod shared;

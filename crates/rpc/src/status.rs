@@ -32,7 +32,7 @@ pub(crate) fn invalid(error: impl ToString) -> pb::Failure {
 
 /// The status of a failed read or write. UNKNOWN is meant literally: the write may be applied. The failure itself goes along as
 /// metadata, less its message, which the status has.
-pub(crate) fn of_failure(mut failure: pb::Failure) -> Status {
+pub fn of_failure(mut failure: pb::Failure) -> Status {
     let code = code_of(failure.kind().into());
     let message = std::mem::take(&mut failure.message);
     let mut metadata = MetadataMap::new();

@@ -1,10 +1,14 @@
 //! The options of what changes the cluster.
 
+use std::marker::PhantomData;
+
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use dynamokv::NodeConfig;
-use dynamokv_settings::cli;
+use dynamokv_settings::{Settings, cli};
 
+use crate::error::{Error, Result};
 use crate::node::Connect;
+use crate::output::Screen;
 
 /// How a change is confirmed and followed.
 #[derive(Debug, Args)]
@@ -53,13 +57,27 @@ pub(crate) struct SetPlaceArgs {
     pub(crate) careful: Careful,
 }
 
-/// The settings of a node as flags, read together with its file and environment.
+/// The settings of a program as flags, read together with its file and environment.
 #[derive(Debug)]
-pub(crate) struct NodeFlags(pub(crate) ArgMatches);
+pub(crate) struct Flags<T>(ArgMatches, PhantomData<T>);
 
-impl FromArgMatches for NodeFlags {
+impl<T: Settings> Flags<T> {
+    /// What file, environment and flags say together; none if that was only to be printed, which is done then.
+    pub(crate) fn settings(&self, screen: &Screen) -> Result<Option<T>> {
+        let wrong = |error: dynamokv_settings::Error| Error::Usage(error.to_string());
+        let loaded = cli::load::<T>(&self.0).map_err(wrong)?;
+        if cli::prints(&self.0) {
+            let printed = screen.write(loaded.to_string().as_bytes());
+            printed.map_err(Error::io("standard output"))?;
+            return Ok(None);
+        }
+        Ok(Some(loaded.settings))
+    }
+}
+
+impl<T: Settings> FromArgMatches for Flags<T> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        Ok(Self(matches.clone()))
+        Ok(Self(matches.clone(), PhantomData))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -68,9 +86,9 @@ impl FromArgMatches for NodeFlags {
     }
 }
 
-impl Args for NodeFlags {
+impl<T: Settings> Args for Flags<T> {
     fn augment_args(command: Command) -> Command {
-        cli::flags::<NodeConfig>(command)
+        cli::flags::<T>(command)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -87,7 +105,7 @@ pub(crate) struct JoinArgs {
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
     #[command(flatten)]
-    pub(crate) settings: NodeFlags,
+    pub(crate) settings: Flags<NodeConfig>,
 }
 
 impl JoinArgs {

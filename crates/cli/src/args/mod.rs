@@ -6,7 +6,7 @@ mod data;
 
 pub(crate) use bench::BenchArgs;
 pub(crate) use change::{
-    Careful, JoinArgs, LeaveArgs, NodeFlags, RemoveArgs, ReplaceArgs, SetPlaceArgs,
+    Careful, Flags, JoinArgs, LeaveArgs, RemoveArgs, ReplaceArgs, SetPlaceArgs,
 };
 pub(crate) use data::{DeleteArgs, GetArgs, Keyspace, PutArgs, Quorum};
 
@@ -14,6 +14,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use dynamokv::NodeConfig;
+use dynamokv_gateway::GatewayConfig;
 
 use crate::node::Connect;
 use crate::output::{Colours, Format};
@@ -77,11 +79,13 @@ pub(crate) enum Command {
     /// Gives the asked node another weight or zone
     SetPlace(SetPlaceArgs),
     /// Runs a node: --bootstrap founds a cluster, --seed joins one, --standalone serves alone
-    Serve(NodeFlags),
+    Serve(Flags<NodeConfig>),
     /// Shows what would move to a new node, and then runs it: `serve` with a look before
     Join(JoinArgs),
     /// Shows what would move to a new node in a dead one's place, and then runs it
     Replace(ReplaceArgs),
+    /// Runs a front of the cluster: HTTP and gRPC in, each request straight to a replica
+    Gateway(Flags<GatewayConfig>),
     /// Loads the cluster, and says how long requests took
     Bench(BenchArgs),
     /// Prints a completion script for a shell

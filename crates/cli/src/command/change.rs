@@ -183,7 +183,7 @@ impl Plan<'_> {
                 "{} of {} ({}): go on?",
                 self.order, ordered.name, ordered.node
             );
-            eprint!("{}", ordered.preview.human(screen.ink));
+            eprint!("{}", ordered.preview.human(screen.error_ink));
             if !is_confirmed(&question).await? {
                 return Err(Error::Unconfirmed);
             }

@@ -19,6 +19,7 @@ pub(crate) async fn run(command: Command, screen: &Screen) -> Result<()> {
         Command::Delete(args) => data::delete(&args, screen).await,
         Command::Bench(args) => bench::bench(&args, screen).await,
         Command::Serve(flags) => serve::serve(&flags, screen).await,
+        Command::Gateway(flags) => serve::gateway(&flags, screen).await,
         Command::Join(args) => serve::join(&args, screen).await,
         Command::Replace(args) => serve::replace(&args, screen).await,
         Command::Status(args) => look::status(&args, screen).await,

@@ -3,27 +3,47 @@
 use std::io::{IsTerminal, Write};
 
 use dynamokv::NodeConfig;
+use dynamokv_gateway::{Gateway, GatewayConfig};
 use dynamokv_rpc::pb::{PlannedNode, PreviewChangeRequest};
-use dynamokv_settings::cli;
 use tracing_subscriber::EnvFilter;
 
 use super::change::Plan;
-use super::shown;
-use crate::args::{Careful, JoinArgs, NodeFlags, ReplaceArgs};
+use crate::args::{Careful, Flags, JoinArgs, ReplaceArgs};
 use crate::error::{Error, Result};
 use crate::node::{Connect, find};
 use crate::output::Screen;
 
-pub(super) async fn serve(flags: &NodeFlags, screen: &Screen) -> Result<()> {
-    match settings(flags, screen)? {
+pub(super) async fn serve(flags: &Flags<NodeConfig>, screen: &Screen) -> Result<()> {
+    match flags.settings(screen)? {
         Some(config) => run(config).await,
         None => Ok(()),
     }
 }
 
+/// A front of the cluster in this process.
+pub(super) async fn gateway(flags: &Flags<GatewayConfig>, screen: &Screen) -> Result<()> {
+    let Some(config) = flags.settings(screen)? else {
+        return Ok(());
+    };
+    start_log(&config.log, config.log_json)?;
+    let failed = |error: &dyn std::error::Error| Error::Failed(error.to_string());
+    let gateway = Gateway::start(config)
+        .await
+        .map_err(|error| failed(&error))?;
+    let grpc = gateway.grpc_address();
+    let grpc = grpc.map_or(String::new(), |address| format!(", gRPC on {address}"));
+    say(&format!(
+        "gateway listens on {}{grpc}",
+        gateway.http_address()
+    ));
+    let asked = dynamokv::asked_to_stop().await;
+    gateway.stop().await;
+    asked.map_err(|error| failed(&error))
+}
+
 /// Shows what would move to the new node, then runs it.
 pub(super) async fn join(args: &JoinArgs, screen: &Screen) -> Result<()> {
-    match settings(&args.settings, screen)? {
+    match args.settings.settings(screen)? {
         Some(config) => enter("join", config, None, &args.careful(), screen).await,
         None => Ok(()),
     }
@@ -31,7 +51,7 @@ pub(super) async fn join(args: &JoinArgs, screen: &Screen) -> Result<()> {
 
 /// Shows what would move to the node that takes a dead one's place, then runs it.
 pub(super) async fn replace(args: &ReplaceArgs, screen: &Screen) -> Result<()> {
-    match settings(&args.join.settings, screen)? {
+    match args.join.settings.settings(screen)? {
         Some(config) => {
             let dead = Some(args.target.as_str());
             enter("replacement", config, dead, &args.join.careful(), screen).await
@@ -87,19 +107,8 @@ async fn enter(
     }
 }
 
-/// The settings; none if they were only to be printed.
-fn settings(flags: &NodeFlags, screen: &Screen) -> Result<Option<NodeConfig>> {
-    let wrong = |error: dynamokv_settings::Error| Error::Usage(error.to_string());
-    let loaded = cli::load::<NodeConfig>(&flags.0).map_err(wrong)?;
-    if cli::prints(&flags.0) {
-        shown(screen.write(loaded.to_string().as_bytes()))?;
-        return Ok(None);
-    }
-    Ok(Some(loaded.settings))
-}
-
 async fn run(config: NodeConfig) -> Result<()> {
-    start_log(&config)?;
+    start_log(&config.log, config.log_json)?;
     let ended = dynamokv::serve(config, say).await;
     ended.map_err(|error| Error::Failed(error.to_string()))
 }
@@ -109,14 +118,14 @@ fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-fn start_log(config: &NodeConfig) -> Result<()> {
+fn start_log(filter: &str, as_json: bool) -> Result<()> {
     let wrong = |error| Error::Usage(format!("`log`: {error}"));
-    let filter = EnvFilter::try_new(&config.log).map_err(wrong)?;
+    let filter = EnvFilter::try_new(filter).map_err(wrong)?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    if config.log_json {
+    if as_json {
         log.json().init();
     } else {
         log.init();

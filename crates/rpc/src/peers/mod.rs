@@ -239,7 +239,7 @@ impl Peers {
         let client = self.shared.links.client(address, traffic)?;
         let mut request = Request::new(message);
         request.set_timeout(timeout);
-        trace::mark(request.metadata_mut());
+        trace::name_call(request.metadata_mut());
         match tokio::time::timeout(timeout, call(client, request)).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(replica_error(&status)),

@@ -69,7 +69,7 @@ impl<S> KvHandler<S> {
 
 /// One operation each, whatever way it came. `carried` is the time that the caller gives.
 impl<S: KvService> KvHandler<S> {
-    pub(super) async fn read(
+    pub(crate) async fn read(
         &self,
         message: pb::GetRequest,
         carried: Option<Duration>,
@@ -90,7 +90,7 @@ impl<S: KvService> KvHandler<S> {
         })
     }
 
-    pub(super) async fn write(
+    pub(crate) async fn write(
         &self,
         message: pb::PutRequest,
         carried: Option<Duration>,
@@ -119,7 +119,7 @@ impl<S: KvService> KvHandler<S> {
         })
     }
 
-    pub(super) async fn remove(
+    pub(crate) async fn remove(
         &self,
         message: pb::DeleteRequest,
         carried: Option<Duration>,

@@ -8,6 +8,7 @@ mod kv;
 mod load;
 mod peer;
 mod raw;
+mod relay;
 mod traced;
 
 use std::future::{Future, pending};
@@ -27,7 +28,7 @@ use crate::pb::{
     self, admin_server::AdminServer, dynamo_rpc_server::DynamoRpcServer, kv_server::KvServer,
     raw_kv_server::RawKvServer,
 };
-use crate::{AdminService, Error, KvService, PeerService, Result};
+use crate::{AdminService, Error, KeyValue, KvService, PeerService, Result};
 
 pub use self::health::Health;
 pub use self::kv::KvHandler;
@@ -116,6 +117,16 @@ impl ServerBuilder {
     #[must_use]
     pub fn kv(mut self, service: Arc<impl KvService>) -> Self {
         let server = KvServer::new(KvHandler::new(service, &self.config))
+            .max_decoding_message_size(self.config.client_message_bytes_max());
+        self.routes.add_service(self.clients.guard(server));
+        self.services.push(pb::kv_server::SERVICE_NAME);
+        self
+    }
+
+    /// Serves reads, writes and deletes of `Kv` by passing them on to `store`, which is no node.
+    #[must_use]
+    pub fn relay(mut self, store: Arc<impl KeyValue>) -> Self {
+        let server = KvServer::new(relay::Relay::new(store))
             .max_decoding_message_size(self.config.client_message_bytes_max());
         self.routes.add_service(self.clients.guard(server));
         self.services.push(pb::kv_server::SERVICE_NAME);

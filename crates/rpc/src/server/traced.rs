@@ -1,11 +1,7 @@
 //! Names each request of a client, and keeps the name with the work that it causes, here and on other nodes.
 
-use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
-use dynamokv_coordinator::RequestId;
 use tonic::codegen::http::{HeaderValue, Request, Response};
 use tonic::codegen::{BoxFuture, Service};
 use tonic::server::NamedService;
@@ -13,12 +9,12 @@ use tracing::Instrument;
 
 use crate::pb::dynamo_rpc_server::SERVICE_NAME as PEERS;
 use crate::pb::kv_server::SERVICE_NAME as CLIENTS;
-use crate::trace::{self, REQUEST_ID_HEADER};
+use crate::trace::{REQUEST_ID_HEADER, RequestIds, request_id};
 
 /// Puts [`Traced`] around all services of a server.
 #[derive(Clone, Default)]
 pub(super) struct Layer {
-    names: Names,
+    names: RequestIds,
 }
 
 impl<S> tower_layer::Layer<S> for Layer {
@@ -35,7 +31,7 @@ impl<S> tower_layer::Layer<S> for Layer {
 /// A service whose requests have names. The answer to a client tells it.
 #[derive(Clone)]
 pub(super) struct Traced<S> {
-    names: Names,
+    names: RequestIds,
     inner: S,
 }
 
@@ -57,9 +53,9 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let path = request.uri().path();
         let of_client = serves(path, CLIENTS);
-        let id = match trace::of_call(request.headers()) {
+        let id = match request_id(request.headers()) {
             Some(id) if of_client || serves(path, PEERS) => id,
-            None if of_client => self.names.next(),
+            None if of_client => self.names.draw(),
             _ => return Box::pin(self.inner.call(request)),
         };
         // At the level that is always on: a warning without its request would be of little use.
@@ -89,20 +85,6 @@ fn serves(path: &str, service: &str) -> bool {
     path.strip_prefix('/')
         .and_then(|path| path.strip_prefix(service))
         .is_some_and(|method| method.starts_with('/'))
-}
-
-/// Names for requests that come without one: a count, mixed with what was drawn when the server began.
-#[derive(Clone, Default)]
-struct Names {
-    drawn: RandomState,
-    count: Arc<AtomicU64>,
-}
-
-impl Names {
-    fn next(&self) -> RequestId {
-        let count = self.count.fetch_add(1, Relaxed);
-        RequestId::from_random(self.drawn.hash_one(count))
-    }
 }
 
 #[cfg(test)]
