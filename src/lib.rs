@@ -55,4 +55,4 @@ pub use restore::{Restore, restore};
 pub use serve::{asked_to_stop, serve};
 pub use service::Service;
 pub use standalone::Standalone;
-pub use transport::{ExchangeTransport, HandoverTransport, Transport};
+pub use transport::{ExchangeTransport, HandoverTransport, ListingTransport, Transport};

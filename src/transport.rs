@@ -7,7 +7,7 @@ use dynamokv_coordinator::{Fence, ReplicaError, ReplicaTransport};
 use dynamokv_gossip::GossipTransport;
 use dynamokv_handoff::{CollectRequest, Entry, Page, RangeRequest};
 use dynamokv_ring::NodeId;
-use dynamokv_rpc::Peers;
+use dynamokv_rpc::{KeyScan, KeyStates, Peers};
 
 /// Handing over data that a node holds for somebody else.
 pub trait HandoverTransport: Send + Sync + 'static {
@@ -51,15 +51,43 @@ pub trait ExchangeTransport: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Answer<Entry>, ReplicaError>> + Send;
 }
 
+/// Listing the keys of a partition.
+pub trait ListingTransport: Send + Sync + 'static {
+    /// Asks `to`, an owner, which keys it has.
+    fn fetch_keys(
+        &self,
+        to: NodeId,
+        fence: Fence,
+        scan: &KeyScan,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<KeyStates, ReplicaError>> + Send;
+}
+
 /// The whole way to other nodes; the simulator has another one than [`Peers`].
 pub trait Transport:
-    ReplicaTransport + GossipTransport + HandoverTransport + ExchangeTransport
+    ReplicaTransport + GossipTransport + HandoverTransport + ExchangeTransport + ListingTransport
 {
 }
 
-impl<T: ReplicaTransport + GossipTransport + HandoverTransport + ExchangeTransport> Transport
-    for T
+impl<T> Transport for T where
+    T: ReplicaTransport
+        + GossipTransport
+        + HandoverTransport
+        + ExchangeTransport
+        + ListingTransport
 {
+}
+
+impl ListingTransport for Peers {
+    async fn fetch_keys(
+        &self,
+        to: NodeId,
+        fence: Fence,
+        scan: &KeyScan,
+        timeout: Duration,
+    ) -> Result<KeyStates, ReplicaError> {
+        Self::fetch_keys(self, to, fence, scan, timeout).await
+    }
 }
 
 impl ExchangeTransport for Peers {

@@ -6,6 +6,7 @@ use std::path::Path;
 use clap::Command;
 use dynamokv::NodeConfig;
 use dynamokv::settings::{Error, Layers, Origin, Schema, cli};
+use dynamokv_gateway::GatewayConfig;
 
 /// What stands before the tables of the page.
 const INTRODUCTION: &str = "\
@@ -21,8 +22,17 @@ unknown key is an error that names the nearest known one; a value that cannot be
 and where it was said.
 ";
 
+const GATEWAY: &str = "\
+## The gateway
+
+A gateway has settings of its own, said in the same three places.
+
+";
+
 fn page() -> String {
-    format!("{INTRODUCTION}{}", Schema::of::<NodeConfig>().to_markdown())
+    let node = Schema::of::<NodeConfig>().to_markdown();
+    let gateway = Schema::of::<GatewayConfig>().to_markdown();
+    format!("{INTRODUCTION}{node}\n{GATEWAY}{gateway}")
 }
 
 #[test]
@@ -47,6 +57,7 @@ fn parse(args: &[&str]) -> Result<dynamokv::settings::Loaded<NodeConfig>, Error>
 #[test]
 fn the_flags_are_sound_and_win_over_the_file() {
     cli::flags::<NodeConfig>(Command::new("node")).debug_assert();
+    cli::flags::<GatewayConfig>(Command::new("gateway")).debug_assert();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("node.toml");
     std::fs::write(&path, "replicas = 5\nread-quorum = 3\nbootstrap = true\n").unwrap();

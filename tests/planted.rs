@@ -15,7 +15,7 @@ use dynamokv::coordinator::{
 use dynamokv::gossip::{GossipTransport, Message, TransportError};
 use dynamokv::handoff::{CollectRequest, Entry, Page, RangeRequest};
 use dynamokv::ring::NodeId;
-use dynamokv::rpc::{KvService, PeerService};
+use dynamokv::rpc::{KeyScan, KeyStates, KvService, PeerService};
 use dynamokv::storage::planted::{self, Bug};
 use dynamokv::storage::{Family, MemoryEngine, ObjectKey, SyncMode};
 use dynamokv::vclock::CausalContext;
@@ -115,6 +115,18 @@ impl HandoverTransport for Network {
         _: Duration,
     ) -> Result<Page, ReplicaError> {
         self.reach(from)?.fetch_range(fence, request.clone()).await
+    }
+}
+
+impl ListingTransport for Network {
+    async fn fetch_keys(
+        &self,
+        to: NodeId,
+        fence: Fence,
+        scan: &KeyScan,
+        _: Duration,
+    ) -> Result<KeyStates, ReplicaError> {
+        self.reach(to)?.fetch_keys(fence, scan.clone()).await
     }
 }
 

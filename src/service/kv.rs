@@ -1,13 +1,14 @@
 //! Reads and writes of clients.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use dynamokv_coordinator::{Error, GetReply, GetRequest, Membership, PutReply, PutRequest};
-use dynamokv_rpc::{KvService, Topology};
+use dynamokv_rpc::{KeyPage, KeysRequest, KvService, Topology};
 use tokio::time::Instant;
 
-use super::Service;
 use super::topology::describe;
+use super::{Service, keys};
 use crate::metrics::Operation;
 use crate::transport::Transport;
 
@@ -28,6 +29,11 @@ impl<T: Transport> KvService for Service<T> {
         let answer = self.core.coordinator.put(request).await;
         self.requests.written(operation, &answer, began.elapsed());
         answer
+    }
+
+    async fn list_keys(&self, request: KeysRequest) -> Result<KeyPage, Error> {
+        let quorum = NonZeroUsize::new(self.config.read_quorum).unwrap_or(NonZeroUsize::MIN);
+        keys::list(&self.core, quorum, request).await
     }
 
     /// Made anew only when the view was.

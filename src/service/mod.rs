@@ -2,6 +2,7 @@
 
 mod admin;
 mod exchanges;
+mod keys;
 mod kv;
 mod peer;
 mod preview;

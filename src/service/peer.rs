@@ -9,10 +9,10 @@ use dynamokv_coordinator::{
 };
 use dynamokv_gossip::Message;
 use dynamokv_handoff::{CollectRequest, Entry, HintRequest, Page, PageLimits, RangeRequest};
-use dynamokv_rpc::PeerService;
+use dynamokv_rpc::{KeyScan, KeyStates, PeerService};
 use std::sync::Arc;
 
-use super::Service;
+use super::{Service, keys};
 use crate::transport::Transport;
 use crate::{collect, exchange};
 
@@ -89,6 +89,11 @@ impl<T: Transport> PeerService for Service<T> {
             .store
             .scan(partition, after, PAGE_ITEMS_MAX, bytes);
         Ok(page.map_err(failed)?.into())
+    }
+
+    async fn fetch_keys(&self, fence: Fence, scan: KeyScan) -> Result<KeyStates, ReplicaError> {
+        let view = self.admit(&fence)?;
+        keys::scan(&self.core, &view, &scan)
     }
 
     async fn exchange_trees(

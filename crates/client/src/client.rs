@@ -4,18 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dynamokv_coordinator::{Answer, QuorumMode};
-use dynamokv_ring::{NodeId, Placement, Token};
-use dynamokv_rpc::pb::{self, admin_client::AdminClient};
+use dynamokv_ring::{NodeId, Placement};
+use dynamokv_rpc::pb::admin_client::AdminClient;
 use tonic::transport::Channel;
 
-use crate::operation::Kind;
+use crate::prepare::{versions, written};
 use crate::resolver::shown;
 use crate::shared::Shared;
-use crate::transport::{Reply, Request, Transport};
 use crate::{
-    ClientConfig, Context, Details, Error, Grpc, Idempotency, KeepSiblings, NewValue, Options,
-    Resolver, Result, Topology, Value, Versions, Written, follow,
+    ClientConfig, Context, Grpc, KeepSiblings, NewValue, Options, Resolver, Result, Topology,
+    Transport, Versions, Written, follow,
 };
 
 /// A client of one cluster. Cheap to clone: all clones share connections, what is known of the cluster, and budgets.
@@ -32,7 +30,7 @@ impl Client {
     /// Connects to the cluster of any of the seeds, each `host:port`, with the default configuration.
     ///
     /// # Errors
-    /// [`Error::NoSeed`] if none answers within the time that a call may take.
+    /// [`Error::NoSeed`](crate::Error::NoSeed) if none answers within the time that a call may take.
     pub async fn connect<S: Into<String>>(seeds: impl IntoIterator<Item = S>) -> Result<Self> {
         Self::connect_with(ClientConfig::default(), seeds).await
     }
@@ -40,7 +38,7 @@ impl Client {
     /// Connects with another configuration.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect), and [`Error::Config`] for a setting that cannot be used.
+    /// As [`connect`](Self::connect), and [`Error::Config`](crate::Error::Config) for a setting that cannot be used.
     pub async fn connect_with<S: Into<String>>(
         config: ClientConfig,
         seeds: impl IntoIterator<Item = S>,
@@ -112,7 +110,7 @@ impl<T: Transport> Client<T> {
     /// Reads a key. A key that does not exist is no error: there are no values then.
     ///
     /// # Errors
-    /// See [`Error`]; a read has no effect.
+    /// See [`Error`](crate::Error); a read has no effect.
     pub async fn get(&self, key: impl Into<Bytes>) -> Result<Versions> {
         let mut versions = self.read(key.into()).await?;
         versions.values = shown(self.resolver.as_ref(), versions.values);
@@ -132,21 +130,16 @@ impl<T: Transport> Client<T> {
     /// Writes a value that replaces what the context has seen, and is concurrent with the rest.
     ///
     /// # Errors
-    /// See [`Error`]; [`Error::outcome`] says what is known of the write.
+    /// See [`Error`](crate::Error); [`Error::outcome`](crate::Error::outcome) says what is known of the write.
     pub async fn put_with(
         &self,
         key: impl Into<Bytes>,
         value: impl Into<NewValue>,
         context: &Context,
     ) -> Result<Written> {
-        let key = key.into();
-        let (reply, attempts) = self.write(key, value.into(), context, false).await?;
-        Ok(written(
-            reply.context,
-            reply.answers,
-            &reply.coordinator,
-            attempts,
-        ))
+        let prepared = self.prepare_put(key.into(), value.into(), context, false);
+        let completed = self.shared.call(prepared, &self.options).await?;
+        written(completed.reply, completed.attempts)
     }
 
     /// Reads a key, then deletes what was read; `None` if there was nothing.
@@ -165,33 +158,11 @@ impl<T: Transport> Client<T> {
     /// Deletes what the context has seen; what it has not seen stays. The context must not be empty.
     ///
     /// # Errors
-    /// See [`Error`]; [`Error::outcome`] says what is known of the delete.
+    /// See [`Error`](crate::Error); [`Error::outcome`](crate::Error::outcome) says what is known of the delete.
     pub async fn delete_with(&self, key: impl Into<Bytes>, context: &Context) -> Result<Written> {
-        let key = key.into();
-        let token = self.token(&key);
-        let (idempotency_key, kind) = self.idempotency();
-        let request = Request::Delete(pb::DeleteRequest {
-            keyspace: self.keyspace.to_string(),
-            key,
-            context: context.as_bytes().clone(),
-            w: self.options.w,
-            mode: mode(self.options.mode),
-            timeout_ms: None,
-            idempotency_key,
-        });
-        let completed = self
-            .shared
-            .call(token, kind, &self.options, request)
-            .await?;
-        match completed.reply {
-            Reply::Delete(reply) => Ok(written(
-                reply.context,
-                reply.answers,
-                &reply.coordinator,
-                completed.attempts,
-            )),
-            _ => Err(other_answer(completed.attempts)),
-        }
+        let prepared = self.prepare_delete(key.into(), context);
+        let completed = self.shared.call(prepared, &self.options).await?;
+        written(completed.reply, completed.attempts)
     }
 
     /// The cluster as this client knows it now.
@@ -212,72 +183,9 @@ impl<T: Transport> Client<T> {
     }
 
     pub(crate) async fn read(&self, key: Bytes) -> Result<Versions> {
-        let token = self.token(&key);
-        let request = Request::Get(pb::GetRequest {
-            keyspace: self.keyspace.to_string(),
-            key,
-            r: self.options.r,
-            mode: mode(self.options.mode),
-            timeout_ms: None,
-        });
-        let call = self.shared.call(token, Kind::Read, &self.options, request);
-        let completed = call.await?;
-        match completed.reply {
-            Reply::Get(reply) => Ok(Versions {
-                values: reply.values.into_iter().map(Value::from).collect(),
-                context: Context::from_bytes(reply.context),
-                siblings: reply.siblings,
-                answers: answers(reply.answers),
-                coordinator: node(&reply.coordinator),
-                attempts: completed.attempts,
-            }),
-            _ => Err(other_answer(completed.attempts)),
-        }
-    }
-
-    pub(crate) async fn write(
-        &self,
-        key: Bytes,
-        value: NewValue,
-        context: &Context,
-        return_values: bool,
-    ) -> Result<(pb::PutResponse, u32)> {
-        let token = self.token(&key);
-        let (idempotency_key, kind) = self.idempotency();
-        let request = Request::Put(pb::PutRequest {
-            keyspace: self.keyspace.to_string(),
-            key,
-            value: value.bytes,
-            content_type: value.content_type,
-            context: context.as_bytes().clone(),
-            w: self.options.w,
-            mode: mode(self.options.mode),
-            timeout_ms: None,
-            return_values,
-            idempotency_key,
-        });
-        let completed = self
-            .shared
-            .call(token, kind, &self.options, request)
-            .await?;
-        match completed.reply {
-            Reply::Put(reply) => Ok((reply, completed.attempts)),
-            _ => Err(other_answer(completed.attempts)),
-        }
-    }
-
-    /// The idempotency key of the next write, and what may be done with it.
-    fn idempotency(&self) -> (Bytes, Kind) {
-        let (key, repeatable) = match &self.options.idempotency {
-            Idempotency::Automatic => (self.shared.new_idempotency_key(), true),
-            Idempotency::Key(key) => (key.clone(), true),
-            Idempotency::Off => (Bytes::new(), false),
-        };
-        (key, Kind::Write { repeatable })
-    }
-
-    fn token(&self, key: &[u8]) -> Token {
-        Token::of(self.keyspace.as_bytes(), key)
+        let prepared = self.prepare_get(key);
+        let completed = self.shared.call(prepared, &self.options).await?;
+        versions(completed.reply, completed.attempts)
     }
 }
 
@@ -299,43 +207,6 @@ impl<T> fmt::Debug for Client<T> {
             .field("options", &self.options)
             .finish_non_exhaustive()
     }
-}
-
-fn written(context: Bytes, list: Vec<pb::Answer>, coordinator: &str, attempts: u32) -> Written {
-    Written {
-        context: Context::from_bytes(context),
-        answers: answers(list),
-        coordinator: node(coordinator),
-        attempts,
-    }
-}
-
-/// What a later release says beyond is left out.
-fn answers(list: Vec<pb::Answer>) -> Vec<Answer> {
-    let list = list.into_iter();
-    list.filter_map(|answer| Answer::try_from(answer).ok())
-        .collect()
-}
-
-/// For people: one that cannot be read is no reason to fail.
-fn node(text: &str) -> NodeId {
-    text.parse().unwrap_or(NodeId(0))
-}
-
-fn mode(mode: QuorumMode) -> i32 {
-    match mode {
-        QuorumMode::Sloppy => pb::QuorumMode::Sloppy.into(),
-        QuorumMode::Strict => pb::QuorumMode::Strict.into(),
-    }
-}
-
-/// No transport mixes the kinds of answers up.
-fn other_answer(attempts: u32) -> Error {
-    Error::Internal(Details {
-        message: "the answer is one to another question".to_owned(),
-        answers: Vec::new(),
-        attempts,
-    })
 }
 
 pub(crate) const DEFAULT_KEYSPACE: &str = "default";

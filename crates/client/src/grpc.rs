@@ -5,9 +5,11 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use dynamokv_coordinator::ErrorKind;
-use dynamokv_rpc::pb::kv_client::KvClient;
+use dynamokv_rpc::pb::{self, kv_client::KvClient};
 use dynamokv_rpc::{failure_in, name_call, topology_version};
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use parking_lot::Mutex;
+use tokio::sync::mpsc::Receiver;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, ConnectError, Response, Status};
 
@@ -84,6 +86,10 @@ impl Transport for Grpc {
                 Request::Delete(message) => {
                     answered(kv.delete(carrying(message, timeout)).await, Reply::Delete)
                 }
+                Request::Batch(message) => {
+                    answered(kv.batch(carrying(message, timeout)).await, Reply::Batch)
+                }
+                Request::ListKeys(message) => list_keys(kv, carrying(message, timeout)).await,
             }
         };
         let in_time = tokio::time::timeout(timeout, asked).await;
@@ -91,6 +97,25 @@ impl Transport for Grpc {
             let message = format!("nothing came within {timeout:?}");
             Err(Failed::new(Cause::Lost, message))
         })
+    }
+
+    fn pipeline(
+        &self,
+        address: &str,
+        requests: Receiver<pb::PipelineRequest>,
+    ) -> BoxStream<'static, Result<pb::PipelineResponse, Failed>> {
+        let opened = self.kv(address).map(|mut kv| async move {
+            let requests = stream::unfold(requests, |mut requests| async move {
+                Some((requests.recv().await?, requests))
+            });
+            let opened = kv.pipeline(requests).await;
+            opened.map_err(|status| failed(&status))
+        });
+        let responses = async move {
+            let responses = opened?.await?.into_inner();
+            Ok::<_, Failed>(responses.map_err(|status| failed(&status)))
+        };
+        stream::once(responses).try_flatten().boxed()
     }
 
     fn keep_only(&self, addresses: &[&str]) {
@@ -104,6 +129,24 @@ fn carrying<M>(message: M, timeout: Duration) -> tonic::Request<M> {
     request.set_timeout(timeout);
     name_call(request.metadata_mut());
     request
+}
+
+/// A listing as one page.
+async fn list_keys(
+    mut kv: KvClient<Channel>,
+    request: tonic::Request<pb::ListKeysRequest>,
+) -> Result<Answered, Failed> {
+    let response = kv.list_keys(request).await;
+    let (metadata, mut pages, _) = response.map_err(|status| failed(&status))?.into_parts();
+    let mut all = pb::ListKeysResponse::default();
+    while let Some(page) = pages.message().await.map_err(|status| failed(&status))? {
+        all.keys.extend(page.keys);
+        all.cursor = page.cursor;
+    }
+    Ok(Answered {
+        topology: topology_version(&metadata),
+        reply: Reply::ListKeys(all),
+    })
 }
 
 fn answered<M>(
@@ -123,12 +166,7 @@ fn answered<M>(
 fn failed(status: &Status) -> Failed {
     let topology = topology_version(status.metadata());
     if let Some(failure) = failure_in(status) {
-        return Failed {
-            cause: Cause::Said(failure.kind().into()),
-            message: failure.message,
-            answers: failure.answers,
-            topology,
-        };
+        return Failed::said(failure, topology);
     }
     let mut causes = std::iter::successors(status.source(), |error| (*error).source());
     let cause = if causes.any(|error| error.is::<ConnectError>()) {

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod batch;
 mod budget;
 mod call;
 mod client;
@@ -10,9 +11,12 @@ mod error;
 mod follow;
 mod grpc;
 mod health;
+mod keys;
 mod latency;
 mod operation;
 mod options;
+mod pipeline;
+mod prepare;
 mod relay;
 mod resolver;
 mod route;
@@ -24,11 +28,14 @@ mod transport;
 mod update;
 mod value;
 
+pub use batch::{Done, Operation};
 pub use client::Client;
 pub use config::ClientConfig;
 pub use error::{Details, Error, Outcome, Result};
 pub use grpc::Grpc;
+pub use keys::KeyPage;
 pub use options::{Idempotency, Options};
+pub use pipeline::Pipeline;
 pub use resolver::{KeepSiblings, LastWriter, Resolver};
 pub use topology::{Node, Topology};
 pub use transport::{Answered, Cause, Failed, Reply, Request, Transport};

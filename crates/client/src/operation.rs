@@ -126,6 +126,11 @@ impl Operation {
         self.tried.push(node);
     }
 
+    /// It is sent to one node at a time.
+    pub(crate) fn do_not_hedge(&mut self) {
+        self.hedge_at = None;
+    }
+
     /// Everybody was tried: after a pause it goes round again. A hedge is given up.
     pub(crate) fn nobody_left(&mut self, now: Instant) {
         if !std::mem::take(&mut self.hedging) {

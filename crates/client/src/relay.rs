@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 
 use crate::client::DEFAULT_KEYSPACE;
 use crate::operation::Kind;
+use crate::prepare::Prepared;
 use crate::transport::{Reply, Request, Transport};
 use crate::{Client, Error, Options};
 
@@ -77,7 +78,12 @@ impl<T: Transport> Client<T> {
         options: &Options,
         request: Request,
     ) -> Result<Reply, pb::Failure> {
-        let completed = self.shared.call(token, kind, options, request).await;
+        let prepared = Prepared {
+            token,
+            kind,
+            request,
+        };
+        let completed = self.shared.call(prepared, options).await;
         Ok(completed.map_err(|error| failure(&error))?.reply)
     }
 }

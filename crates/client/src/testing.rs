@@ -3,11 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dynamokv_ring::{Member, NodeId, PartitionRing, Placement};
 use dynamokv_rpc::pb;
+use dynamokv_rpc::pb::operation::Operation as Asked;
+use dynamokv_rpc::pb::operation_result::Result as Told;
+use futures_util::stream::{self, BoxStream, StreamExt};
 use parking_lot::Mutex;
+use tokio::sync::mpsc::Receiver;
 
 use crate::transport::{Answered, Cause, Failed, Reply, Request, Transport};
 use crate::{Client, ClientConfig, Topology};
@@ -57,6 +62,8 @@ pub(crate) struct Fake {
     /// Who was asked what, topologies not counted.
     pub(crate) asked: Mutex<Vec<(NodeId, Request)>>,
     pub(crate) kept: Mutex<Vec<String>>,
+    /// Messages of pipelines.
+    pub(crate) messages: AtomicUsize,
 }
 
 impl Fake {
@@ -66,6 +73,7 @@ impl Fake {
             moods: Mutex::default(),
             asked: Mutex::default(),
             kept: Mutex::default(),
+            messages: AtomicUsize::new(0),
         })
     }
 
@@ -91,8 +99,7 @@ impl Transport for Arc<Fake> {
         request: Request,
         timeout: Duration,
     ) -> Result<Answered, Failed> {
-        let id = address.strip_suffix(":1").and_then(|id| id.parse().ok());
-        let node = NodeId(id.expect("an address of a fake"));
+        let node = node_at(address);
         let is_topology = matches!(request, Request::Topology(_));
         if !is_topology {
             self.asked.lock().push((node, request.clone()));
@@ -112,25 +119,23 @@ impl Transport for Arc<Fake> {
         if let Some(cause) = cause {
             return Err(Failed::new(cause, "in a bad mood"));
         }
-        let coordinator = node.to_string();
         let reply = match request {
             Request::Topology(asked) => Reply::Topology(pb::TopologyResponse {
                 version,
                 topology: (asked.known != Some(version)).then_some(topology),
             }),
-            Request::Get(_) => Reply::Get(pb::GetResponse {
-                coordinator,
-                ..Default::default()
-            }),
-            Request::Put(_) => Reply::Put(pb::PutResponse {
-                coordinator,
-                siblings: 1,
-                ..Default::default()
-            }),
-            Request::Delete(_) => Reply::Delete(pb::DeleteResponse {
-                coordinator,
-                ..Default::default()
-            }),
+            Request::Batch(batch) => {
+                let each = batch.operations.into_iter();
+                let results = each.map(|operation| carried_out(node, operation));
+                Reply::Batch(pb::BatchResponse {
+                    results: results.collect(),
+                })
+            }
+            Request::ListKeys(_) => Reply::ListKeys(pb::ListKeysResponse::default()),
+            operation => {
+                let result = carried_out(node, operation.into());
+                Reply::of(result).expect("an answer")
+            }
         };
         Ok(Answered {
             reply,
@@ -138,7 +143,73 @@ impl Transport for Arc<Fake> {
         })
     }
 
+    fn pipeline(
+        &self,
+        address: &str,
+        requests: Receiver<pb::PipelineRequest>,
+    ) -> BoxStream<'static, Result<pb::PipelineResponse, Failed>> {
+        let fake = Arc::clone(self);
+        let node = node_at(address);
+        let stream = stream::unfold((requests, false), move |(mut requests, broke)| {
+            let fake = Arc::clone(&fake);
+            async move {
+                let request = requests.recv().await.filter(|_| !broke)?;
+                let mood = fake.moods.lock().get(&node).cloned();
+                if let Some(Mood::Bad(_, cause)) = mood {
+                    return Some((Err(Failed::new(cause, "broken")), (requests, true)));
+                }
+                fake.messages.fetch_add(1, Ordering::Relaxed);
+                // The last one first: nobody may count on an order.
+                let results = request.operations.into_iter().rev().map(|numbered| {
+                    let result = carried_out(node, numbered.operation.unwrap_or_default());
+                    pb::NumberedResult {
+                        id: numbered.id,
+                        result: Some(result),
+                    }
+                });
+                let response = pb::PipelineResponse {
+                    results: results.collect(),
+                    topology: fake.topology.lock().0,
+                };
+                Some((Ok(response), (requests, false)))
+            }
+        });
+        stream.boxed()
+    }
+
     fn keep_only(&self, addresses: &[&str]) {
         *self.kept.lock() = addresses.iter().map(ToString::to_string).collect();
+    }
+}
+
+fn node_at(address: &str) -> NodeId {
+    let id = address.strip_suffix(":1").and_then(|id| id.parse().ok());
+    NodeId(id.expect("an address of a fake"))
+}
+
+/// The context of the answer is the key that was asked for.
+fn carried_out(node: NodeId, operation: pb::Operation) -> pb::OperationResult {
+    let coordinator = node.to_string();
+    let result = match operation.operation {
+        Some(Asked::Get(get)) => Told::Get(pb::GetResponse {
+            coordinator,
+            context: get.key,
+            ..Default::default()
+        }),
+        Some(Asked::Put(put)) => Told::Put(pb::PutResponse {
+            coordinator,
+            context: put.key,
+            siblings: 1,
+            ..Default::default()
+        }),
+        Some(Asked::Delete(delete)) => Told::Delete(pb::DeleteResponse {
+            coordinator,
+            context: delete.key,
+            ..Default::default()
+        }),
+        None => panic!("no operation"),
+    };
+    pb::OperationResult {
+        result: Some(result),
     }
 }

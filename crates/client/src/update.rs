@@ -3,6 +3,8 @@
 use bytes::Bytes;
 
 use crate::operation::Pauses;
+use crate::prepare::other_answer;
+use crate::transport::Reply;
 use crate::{Client, Context, Error, NewValue, Result, Transport, Value};
 
 /// What an update did.
@@ -49,8 +51,11 @@ impl<T: Transport> Client<T> {
                     rounds,
                 });
             };
-            let written = self.write(key.clone(), merged.clone(), &context, true);
-            let (reply, _) = written.await?;
+            let prepared = self.prepare_put(key.clone(), merged.clone(), &context, true);
+            let completed = self.shared.call(prepared, &self.options).await?;
+            let Reply::Put(reply) = completed.reply else {
+                return Err(other_answer(completed.attempts));
+            };
             // The coordinator cannot always say what is beside.
             let siblings = if reply.siblings == 0 {
                 let read = self.read(key.clone()).await?;

@@ -130,7 +130,8 @@ mod tests {
         let body = String::from_utf8_lossy(body).into_owned();
         let end = format!("--{boundary}--\r\n");
         let body = body.strip_suffix(&end).unwrap();
-        let parts = body.split(&format!("--{boundary}\r\n")).skip(1);
+        let begin = format!("--{boundary}\r\n");
+        let parts = body.split(&begin).skip(1);
         parts
             .map(|part| {
                 let (_, body) = part.split_once("\r\n\r\n").unwrap();

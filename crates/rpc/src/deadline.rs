@@ -29,6 +29,15 @@ pub(crate) fn with_time_to_answer(timeout: Duration) -> Duration {
     timeout - (timeout / 10).min(ANSWER_TIME_MAX)
 }
 
+/// What the request says in milliseconds, or the deadline of its call where that is sooner. No time at all is left to be refused.
+pub(crate) fn sooner(asked_ms: Option<u32>, carried: Option<Duration>) -> Option<u32> {
+    let carried_ms = carried.map(|carried| u32::try_from(carried.as_millis()).unwrap_or(u32::MAX));
+    match (asked_ms, carried_ms) {
+        (Some(asked), Some(carried)) => Some(asked.min(carried)),
+        (asked, carried) => asked.or(carried),
+    }
+}
+
 const ANSWER_TIME_MAX: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
@@ -48,6 +57,15 @@ mod tests {
             request.set_timeout(time);
             assert_eq!(of_call(request.metadata()), Some(time));
         }
+    }
+
+    #[test]
+    fn the_sooner_deadline_counts() {
+        let second = Some(Duration::from_secs(1));
+        assert_eq!(sooner(None, None), None);
+        assert_eq!(sooner(Some(5), second), Some(5));
+        assert_eq!(sooner(Some(5_000), second), Some(1_000));
+        assert_eq!(sooner(None, Some(Duration::MAX)), Some(u32::MAX));
     }
 
     #[test]

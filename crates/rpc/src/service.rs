@@ -11,7 +11,7 @@ use dynamokv_coordinator::{
 use dynamokv_gossip::Message;
 use dynamokv_handoff::{CollectRequest, Entry, HintRequest, Page, RangeRequest};
 
-use crate::{Topology, pb};
+use crate::{KeyPage, KeyScan, KeyStates, KeysRequest, Topology, pb};
 
 /// Reads and writes for clients.
 pub trait KvService: Send + Sync + 'static {
@@ -20,6 +20,12 @@ pub trait KvService: Send + Sync + 'static {
 
     /// Writes or deletes a key.
     fn put(&self, request: PutRequest) -> impl Future<Output = Result<PutReply, Error>> + Send;
+
+    /// A page of the keys of a keyspace, deleted ones left out.
+    fn list_keys(
+        &self,
+        request: KeysRequest,
+    ) -> impl Future<Output = Result<KeyPage, Error>> + Send;
 
     /// Who keeps which keys; `None` while this node is no member. Asked for with every request, so it must be at hand.
     fn topology(&self) -> Option<Arc<Topology>>;
@@ -72,6 +78,13 @@ pub trait PeerService: Send + Sync + 'static {
         fence: Fence,
         request: RangeRequest,
     ) -> impl Future<Output = Result<Page, ReplicaError>> + Send;
+
+    /// What this node, an owner, has of a partition.
+    fn fetch_keys(
+        &self,
+        fence: Fence,
+        scan: KeyScan,
+    ) -> impl Future<Output = Result<KeyStates, ReplicaError>> + Send;
 
     /// Answers a question of an exchange between owners, with an answer of the same kind.
     fn exchange_trees(

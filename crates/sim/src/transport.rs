@@ -11,8 +11,8 @@ use dynamokv::coordinator::{
 use dynamokv::gossip::{GossipTransport, Message, TransportError};
 use dynamokv::handoff::{CollectRequest, CollectStep, Entry, Page, RangeRequest};
 use dynamokv::ring::NodeId;
-use dynamokv::rpc::{AddressBook, PeerService};
-use dynamokv::{Addresses, ExchangeTransport, HandoverTransport, Service};
+use dynamokv::rpc::{AddressBook, KeyScan, KeyStates, PeerService};
+use dynamokv::{Addresses, ExchangeTransport, HandoverTransport, ListingTransport, Service};
 
 use crate::courier::{self, Failure};
 use crate::down::Down;
@@ -170,6 +170,24 @@ impl GossipTransport for Wires {
                 reason: failure.to_string(),
             }),
         }
+    }
+}
+
+impl ListingTransport for Wires {
+    async fn fetch_keys(
+        &self,
+        to: NodeId,
+        fence: Fence,
+        scan: &KeyScan,
+        timeout: Duration,
+    ) -> Result<KeyStates, ReplicaError> {
+        let what = format!("list keys of partition {}", scan.partition);
+        let scan = scan.clone();
+        let serve = move |service: Arc<Service<Wires>>| {
+            let scan = scan.clone();
+            async move { service.fetch_keys(fence, scan).await }
+        };
+        self.ask(to, what, timeout, true, serve).await?
     }
 }
 

@@ -7,9 +7,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use bytes::Bytes;
+use dynamokv::Node;
 use dynamokv_client::{
-    Client, Context, Error, LastWriter, NewValue, Options, Outcome, QuorumMode, Value,
+    Client, Context, Error, LastWriter, NewValue, Operation, Options, Outcome, QuorumMode, Value,
 };
+use dynamokv_rpc::pb::ListKeysRequest;
+use dynamokv_rpc::pb::kv_client::KvClient;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{StreamExt, TryStreamExt};
 use nodes::{cluster, eventually, settle, start};
 
 fn lines(values: &[Value]) -> BTreeSet<String> {
@@ -196,4 +202,101 @@ async fn the_ring_is_followed_when_nodes_come_and_the_seed_goes() {
         through.insert(client.get(key).await.unwrap().coordinator);
     }
     assert!(through.contains(&id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_keys_are_listed_once_whoever_is_asked_and_deleted_ones_are_not() {
+    let nodes = cluster(5).await;
+    let client = Client::connect([nodes[0].address()]).await.unwrap();
+    let names: BTreeSet<String> = (0..300).map(|number| format!("key {number:03}")).collect();
+    let put = |name: &String| Operation::put(name.clone(), "v", Context::new());
+    for done in client.batch(names.iter().map(put)).await {
+        done.unwrap();
+    }
+    client
+        .in_keyspace("other")
+        .put("elsewhere", "v")
+        .await
+        .unwrap();
+    client.put("gone", "v").await.unwrap();
+    client.delete("gone").await.unwrap();
+    for node in &nodes {
+        let mut kv = KvClient::connect(format!("http://{}", node.address()))
+            .await
+            .unwrap();
+        let mut pages = kv
+            .list_keys(ListKeysRequest::default())
+            .await
+            .unwrap()
+            .into_inner();
+        let mut keys = Vec::new();
+        while let Some(page) = pages.message().await.unwrap() {
+            keys.extend(page.keys);
+        }
+        let found: BTreeSet<String> = keys.iter().map(text).collect();
+        assert_eq!((found.len(), keys.len()), (300, 300));
+        assert_eq!(found, names);
+    }
+    let listed: Vec<Bytes> = client.keys().try_collect().await.unwrap();
+    assert_eq!(listed.len(), 300);
+    // In small pages too, each behind the last.
+    let (mut cursor, mut paged) = (None, Vec::new());
+    loop {
+        let page = client.keys_page(cursor.as_ref(), 7).await.unwrap();
+        assert!(page.keys.len() <= 7);
+        paged.extend(page.keys);
+        cursor = page.cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(paged, listed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_listed_while_a_node_is_down() {
+    let mut nodes = cluster(4).await;
+    let client = Client::connect(nodes.iter().map(Node::address))
+        .await
+        .unwrap();
+    for number in 0..50 {
+        client.put(format!("before {number}"), "v").await.unwrap();
+    }
+    drop(nodes.remove(1));
+    for number in 0..50 {
+        client.put(format!("after {number}"), "v").await.unwrap();
+        client.delete(format!("before {number}")).await.unwrap();
+    }
+    let listed: Vec<Bytes> = client.keys().try_collect().await.unwrap();
+    let found: BTreeSet<String> = listed.iter().map(text).collect();
+    let after: BTreeSet<String> = (0..50).map(|number| format!("after {number}")).collect();
+    assert_eq!(found, after);
+}
+
+fn text(key: &Bytes) -> String {
+    String::from_utf8(key.to_vec()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_survives_a_node_that_dies() {
+    let mut nodes = cluster(4).await;
+    let client = Client::connect(nodes.iter().map(Node::address))
+        .await
+        .unwrap();
+    let pipeline = client.pipeline(64);
+    let mut results = FuturesUnordered::new();
+    for number in 0..600 {
+        if number == 300 {
+            drop(nodes.remove(2));
+        }
+        let put = Operation::put(format!("key {number}"), number.to_string(), Context::new());
+        results.push(tokio::spawn(pipeline.submit(put).await));
+    }
+    while let Some(result) = results.next().await {
+        result.unwrap().unwrap();
+    }
+    for number in 0..600 {
+        let read = client.get(format!("key {number}")).await.unwrap();
+        assert_eq!(read.one().unwrap().bytes, number.to_string());
+    }
 }

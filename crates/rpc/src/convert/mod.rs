@@ -7,6 +7,7 @@ mod fence;
 mod forward;
 mod gossip;
 mod handoff;
+mod keys;
 mod object;
 mod options;
 mod replica;

@@ -24,7 +24,7 @@ use crate::connection::{Connector, channel_over};
 use crate::convert::forwarded_verdict;
 use crate::error::required;
 use crate::pb::{internal_get_response, push_gossip_response};
-use crate::{Error, deadline, pb, trace};
+use crate::{Error, KeyScan, KeyStates, deadline, pb, trace};
 
 /// Where nodes are reached; membership knows.
 pub trait AddressBook: Send + Sync + 'static {
@@ -185,6 +185,24 @@ impl Peers {
     ) -> Result<Page, ReplicaError> {
         let request = pb::FetchRangeRequest::from((fence, request));
         let call = |mut client: Client, request| async move { client.fetch_range(request).await };
+        self.ask(to, Traffic::Bulk, request, timeout, call)
+            .await?
+            .try_into()
+    }
+
+    /// Asks an owner which keys it has of a partition.
+    ///
+    /// # Errors
+    /// As those of [`ReplicaTransport`].
+    pub async fn fetch_keys(
+        &self,
+        to: NodeId,
+        fence: Fence,
+        scan: &KeyScan,
+        timeout: Duration,
+    ) -> Result<KeyStates, ReplicaError> {
+        let request = pb::FetchKeysRequest::from((fence, scan));
+        let call = |mut client: Client, request| async move { client.fetch_keys(request).await };
         self.ask(to, Traffic::Bulk, request, timeout, call)
             .await?
             .try_into()

@@ -1,5 +1,7 @@
 //! `Kv` over a [`KvService`].
 
+mod keys;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,10 +9,13 @@ use bytes::Bytes;
 use dynamokv_coordinator::{GetRequest, Options, PutReply, PutRequest};
 use dynamokv_storage::ObjectKey;
 use dynamokv_vclock::{CausalContext, ContextToken};
+use futures_util::stream::{BoxStream, StreamExt};
 use tonic::metadata::MetadataMap;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
-use super::ServerConfig;
+use super::gate::Permit;
+use super::pipeline::Pipeline;
+use super::{ServerConfig, batch};
 use crate::convert::{mode_from, saturating_u32, some_bytes};
 use crate::shown::{seal, values};
 use crate::status::{failure_of, invalid};
@@ -23,6 +28,15 @@ pub struct KvHandler<S> {
     service: Arc<S>,
     value_bytes_max: usize,
     timeout_max: Duration,
+}
+
+impl<S> Clone for KvHandler<S> {
+    fn clone(&self) -> Self {
+        Self {
+            service: Arc::clone(&self.service),
+            ..*self
+        }
+    }
 }
 
 impl<S> KvHandler<S> {
@@ -205,6 +219,41 @@ impl<S: KvService> pb::kv_server::Kv for KvHandler<S> {
     ) -> Result<Response<pb::DeleteResponse>, Status> {
         let carried = time_carried(&request);
         self.answer(self.remove(request.into_inner(), carried).await)
+    }
+
+    async fn batch(
+        &self,
+        request: Request<pb::BatchRequest>,
+    ) -> Result<Response<pb::BatchResponse>, Status> {
+        // A careless deadline is no error.
+        let carried = time_carried(&request).map(|carried| carried.min(self.timeout_max));
+        let results = batch::all(self, request.into_inner().operations, carried).await;
+        self.answer(results.map(|results| pb::BatchResponse { results }))
+    }
+
+    type PipelineStream = BoxStream<'static, Result<pb::PipelineResponse, Status>>;
+
+    async fn pipeline(
+        &self,
+        request: Request<Streaming<pb::PipelineRequest>>,
+    ) -> Result<Response<Self::PipelineStream>, Status> {
+        let permit = request.extensions().get::<Permit>().cloned();
+        let service = Arc::clone(&self.service);
+        let topology = move || service.topology().map_or(0, |topology| topology.version());
+        let store = Arc::new(self.clone());
+        let pipeline = Pipeline::new(store, topology, request.into_inner(), permit);
+        self.answer(Ok(pipeline.boxed()))
+    }
+
+    type ListKeysStream = BoxStream<'static, Result<pb::ListKeysResponse, Status>>;
+
+    async fn list_keys(
+        &self,
+        request: Request<pb::ListKeysRequest>,
+    ) -> Result<Response<Self::ListKeysStream>, Status> {
+        let permit = request.extensions().get::<Permit>().cloned();
+        let service = Arc::clone(&self.service);
+        self.answer(keys::list(service, request.into_inner(), permit).await)
     }
 }
 

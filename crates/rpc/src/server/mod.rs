@@ -1,12 +1,14 @@
 //! The server of one node: its services, health and reflection behind one listener.
 
 mod admin;
+mod batch;
 mod gate;
 mod health;
 mod incoming;
 mod kv;
 mod load;
 mod peer;
+mod pipeline;
 mod raw;
 mod relay;
 mod traced;
@@ -118,7 +120,8 @@ impl ServerBuilder {
     pub fn kv(mut self, service: Arc<impl KvService>) -> Self {
         let server = KvServer::new(KvHandler::new(service, &self.config))
             .max_decoding_message_size(self.config.client_message_bytes_max());
-        self.routes.add_service(self.clients.guard(server));
+        self.routes
+            .add_service(self.clients.guard(server).lending());
         self.services.push(pb::kv_server::SERVICE_NAME);
         self
     }
@@ -128,7 +131,8 @@ impl ServerBuilder {
     pub fn relay(mut self, store: Arc<impl KeyValue>) -> Self {
         let server = KvServer::new(relay::Relay::new(store))
             .max_decoding_message_size(self.config.client_message_bytes_max());
-        self.routes.add_service(self.clients.guard(server));
+        self.routes
+            .add_service(self.clients.guard(server).lending());
         self.services.push(pb::kv_server::SERVICE_NAME);
         self
     }

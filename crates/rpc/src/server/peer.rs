@@ -103,6 +103,16 @@ impl<S: PeerService> pb::dynamo_rpc_server::DynamoRpc for Handler<S> {
         ))
     }
 
+    async fn fetch_keys(
+        &self,
+        request: Request<pb::FetchKeysRequest>,
+    ) -> Result<Response<pb::FetchKeysResponse>, Status> {
+        let (fence, scan) = read(request)?;
+        Ok(Response::new(
+            self.service.fetch_keys(fence, scan).await.into(),
+        ))
+    }
+
     async fn exchange_trees(
         &self,
         request: Request<pb::ExchangeTreesRequest>,

@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tonic::{Request, Response, Status};
+use futures_util::stream::{BoxStream, StreamExt};
+use tonic::{Request, Response, Status, Streaming};
 
+use super::batch;
+use super::gate::Permit;
+use super::pipeline::Pipeline;
 use crate::{KeyValue, deadline, pb, status};
 
 /// Reads, writes and deletes of keys. Whoever wants the topology asks a node: a front is there for those who do not.
@@ -35,7 +39,7 @@ impl<K: KeyValue> pb::kv_server::Kv for Relay<K> {
     ) -> Result<Response<pb::GetResponse>, Status> {
         let carried = time_carried(&request);
         let mut message = request.into_inner();
-        message.timeout_ms = shorter(message.timeout_ms, carried);
+        message.timeout_ms = deadline::sooner(message.timeout_ms, carried);
         answer(self.store.get(message).await)
     }
 
@@ -45,8 +49,41 @@ impl<K: KeyValue> pb::kv_server::Kv for Relay<K> {
     ) -> Result<Response<pb::PutResponse>, Status> {
         let carried = time_carried(&request);
         let mut message = request.into_inner();
-        message.timeout_ms = shorter(message.timeout_ms, carried);
+        message.timeout_ms = deadline::sooner(message.timeout_ms, carried);
         answer(self.store.put(message).await)
+    }
+
+    async fn batch(
+        &self,
+        request: Request<pb::BatchRequest>,
+    ) -> Result<Response<pb::BatchResponse>, Status> {
+        let carried = time_carried(&request);
+        let operations = request.into_inner().operations;
+        let results = batch::all(self.store.as_ref(), operations, carried).await;
+        answer(results.map(|results| pb::BatchResponse { results }))
+    }
+
+    type PipelineStream = BoxStream<'static, Result<pb::PipelineResponse, Status>>;
+
+    async fn pipeline(
+        &self,
+        request: Request<Streaming<pb::PipelineRequest>>,
+    ) -> Result<Response<Self::PipelineStream>, Status> {
+        let permit = request.extensions().get::<Permit>().cloned();
+        let store = Arc::clone(&self.store);
+        let pipeline = Pipeline::new(store, || 0, request.into_inner(), permit);
+        answer(Ok(pipeline.boxed()))
+    }
+
+    type ListKeysStream = BoxStream<'static, Result<pb::ListKeysResponse, Status>>;
+
+    async fn list_keys(
+        &self,
+        _: Request<pb::ListKeysRequest>,
+    ) -> Result<Response<Self::ListKeysStream>, Status> {
+        Err(Status::unimplemented(
+            "this is a gateway: connect to a node to list keys",
+        ))
     }
 
     async fn delete(
@@ -55,7 +92,7 @@ impl<K: KeyValue> pb::kv_server::Kv for Relay<K> {
     ) -> Result<Response<pb::DeleteResponse>, Status> {
         let carried = time_carried(&request);
         let mut message = request.into_inner();
-        message.timeout_ms = shorter(message.timeout_ms, carried);
+        message.timeout_ms = deadline::sooner(message.timeout_ms, carried);
         answer(self.store.delete(message).await)
     }
 }
@@ -66,27 +103,4 @@ fn answer<M>(result: Result<M, pb::Failure>) -> Result<Response<M>, Status> {
 
 fn time_carried<M>(request: &Request<M>) -> Option<Duration> {
     deadline::of_call(request.metadata()).map(deadline::with_time_to_answer)
-}
-
-/// What the request says in milliseconds, or the deadline of its call where that is sooner. No time at all is left to be refused.
-fn shorter(asked_ms: Option<u32>, carried: Option<Duration>) -> Option<u32> {
-    let carried_ms = carried.map(|carried| u32::try_from(carried.as_millis()).unwrap_or(u32::MAX));
-    match (asked_ms, carried_ms) {
-        (Some(asked), Some(carried)) => Some(asked.min(carried)),
-        (asked, carried) => asked.or(carried),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_sooner_deadline_counts() {
-        let second = Some(Duration::from_secs(1));
-        assert_eq!(shorter(None, None), None);
-        assert_eq!(shorter(Some(5), second), Some(5));
-        assert_eq!(shorter(Some(5_000), second), Some(1_000));
-        assert_eq!(shorter(None, Some(Duration::MAX)), Some(u32::MAX));
-    }
 }

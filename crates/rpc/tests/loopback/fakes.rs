@@ -13,7 +13,10 @@ use dynamokv_coordinator::{
 use dynamokv_gossip::Message;
 use dynamokv_handoff::{CollectRequest, Entry, HintRequest, Page, RangeRequest};
 use dynamokv_ring::NodeId;
-use dynamokv_rpc::{AdminError, AdminService, KvService, PeerService, Topology, pb};
+use dynamokv_rpc::{
+    AdminError, AdminService, KeyPage, KeyScan, KeyStates, KeysRequest, KvService, PeerService,
+    Topology, pb,
+};
 use dynamokv_storage::{ObjectKey, State, Value};
 use dynamokv_vclock::{ActorId, Dot, Epoch, HybridTime};
 use parking_lot::Mutex;
@@ -114,6 +117,21 @@ pub(crate) fn topology() -> pb::Topology {
 }
 
 impl KvService for FakeKv {
+    /// All at once, whatever the limit.
+    async fn list_keys(&self, request: KeysRequest) -> Result<KeyPage, Error> {
+        self.fail.lock().clone().map_or(Ok(()), Err)?;
+        let states = self.states.lock();
+        let beyond = |key: &&ObjectKey| Some(*key) > request.after.as_ref();
+        let keys = states.keys().filter(beyond);
+        let keys: Vec<ObjectKey> = keys
+            .filter(|key| *key.keyspace() == request.keyspace)
+            .take(PAGE_KEYS)
+            .cloned()
+            .collect();
+        let next = keys.last().filter(|_| keys.len() == PAGE_KEYS).cloned();
+        Ok(KeyPage { keys, next })
+    }
+
     fn topology(&self) -> Option<Arc<Topology>> {
         let unknown = matches!(*self.fail.lock(), Some(Error::NotMember));
         (!unknown).then(|| Arc::new(Topology::new(topology())))
@@ -167,6 +185,9 @@ impl KvService for FakeKv {
     }
 }
 
+/// What a page of keys holds at most.
+pub(crate) const PAGE_KEYS: usize = 3;
+
 /// Everything that a peer was asked.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Asked {
@@ -177,6 +198,7 @@ pub(crate) enum Asked {
     Collect(Fence, CollectRequest),
     FetchHints(Fence, HintRequest),
     FetchRange(Fence, RangeRequest),
+    Keys(Fence, KeyScan),
     Trees(Fence, Question<Entry>),
     Gossip(Message),
 }
@@ -190,6 +212,7 @@ pub(crate) struct FakePeer {
     pub(crate) forward: Result<PutReply, Error>,
     pub(crate) hints: Result<Vec<bool>, ReplicaError>,
     pub(crate) page: Result<Page, ReplicaError>,
+    pub(crate) keys: Result<KeyStates, ReplicaError>,
     pub(crate) trees: Result<TreeAnswer<Entry>, ReplicaError>,
     pub(crate) gossip: Result<Option<Message>, dynamokv_gossip::Error>,
 }
@@ -215,6 +238,7 @@ impl Default for FakePeer {
             forward: Err(Error::NotMember),
             hints: Ok(Vec::new()),
             page: Ok(Page::default()),
+            keys: Ok(KeyStates::default()),
             trees: Ok(TreeAnswer::Taken),
             gossip: Ok(None),
         }
@@ -263,6 +287,11 @@ impl PeerService for FakePeer {
     async fn fetch_range(&self, fence: Fence, request: RangeRequest) -> Result<Page, ReplicaError> {
         self.begin(Asked::FetchRange(fence, request)).await;
         self.page.clone()
+    }
+
+    async fn fetch_keys(&self, fence: Fence, scan: KeyScan) -> Result<KeyStates, ReplicaError> {
+        self.begin(Asked::Keys(fence, scan)).await;
+        self.keys.clone()
     }
 
     async fn exchange_trees(

@@ -381,3 +381,263 @@ async fn an_idempotency_key_reaches_the_coordinator_and_is_bounded() {
         &["idempotency_key of 65 bytes", "64"],
     );
 }
+
+fn operation(operation: pb::operation::Operation) -> pb::Operation {
+    pb::Operation {
+        operation: Some(operation),
+    }
+}
+
+fn put_operation(key: &str, value: &str) -> pb::Operation {
+    operation(pb::operation::Operation::Put(put(
+        key,
+        value,
+        &Bytes::new(),
+    )))
+}
+
+fn get_operation(key: &str) -> pb::Operation {
+    operation(pb::operation::Operation::Get(get(key)))
+}
+
+#[tokio::test]
+async fn the_operations_of_a_batch_succeed_and_fail_alone_and_keep_their_order() {
+    use pb::operation_result::Result as Told;
+    let (mut client, _, _server) = server().await;
+    client.put(put("there", "v", &Bytes::new())).await.unwrap();
+    let operations = vec![
+        put_operation("k", "v"),
+        put_operation("", "v"),
+        get_operation("there"),
+        pb::Operation::default(),
+        put_operation("k", &"v".repeat(VALUE_BYTES_MAX + 1)),
+    ];
+    let reply = client.batch(pb::BatchRequest { operations }).await.unwrap();
+    assert!(topology_version(reply.metadata()).is_some());
+    let results: Vec<Told> = reply
+        .into_inner()
+        .results
+        .into_iter()
+        .map(|result| result.result.unwrap())
+        .collect();
+    let [
+        Told::Put(_),
+        Told::Failure(key),
+        Told::Get(read),
+        Told::Failure(none),
+        Told::Failure(value),
+    ] = &results[..]
+    else {
+        panic!("{results:?}");
+    };
+    assert_eq!(bodies(&read.values), [b"v"]);
+    for (failure, word) in [
+        (key, "key of 0 bytes"),
+        (none, "operation"),
+        (value, "1000"),
+    ] {
+        assert_eq!(failure.kind(), pb::ErrorKind::Invalid);
+        assert!(failure.message.contains(word), "{failure:?}");
+    }
+    let operations = vec![get_operation("k"); 1_025];
+    refused(
+        client.batch(pb::BatchRequest { operations }).await,
+        Code::InvalidArgument,
+        &["operations", "1025", "1024"],
+    );
+}
+
+#[tokio::test]
+async fn the_answers_of_a_batch_are_bounded_and_no_write_goes_unanswered() {
+    use pb::operation_result::Result as Told;
+    let fake = Arc::new(FakeKv::default());
+    let server =
+        Running::start(ServerBuilder::new(ServerConfig::default()).kv(Arc::clone(&fake))).await;
+    let mut client = KvClient::new(server.channel()).max_decoding_message_size(64 << 20);
+    let value = "v".repeat(4 << 20);
+    client
+        .put(put("large", &value, &Bytes::new()))
+        .await
+        .unwrap();
+    let mut operations = vec![get_operation("large"); 6];
+    operations.push(put_operation("k", "v"));
+    let reply = client.batch(pb::BatchRequest { operations }).await.unwrap();
+    let results = reply.into_inner().results;
+    let reads = results
+        .iter()
+        .filter(|result| matches!(result.result, Some(Told::Get(_))));
+    assert_eq!(reads.count(), 3);
+    let refused = results.iter().filter(|result| match &result.result {
+        Some(Told::Failure(failure)) => failure.kind() == pb::ErrorKind::Overloaded,
+        _ => false,
+    });
+    assert_eq!(refused.count(), 3);
+    assert!(matches!(results[6].result, Some(Told::Put(_))));
+}
+
+/// A stream of operations, and what comes back.
+async fn pipeline(
+    client: &mut KvClient<Channel>,
+) -> (
+    tokio::sync::mpsc::Sender<pb::PipelineRequest>,
+    tonic::Streaming<pb::PipelineResponse>,
+) {
+    let (send, requests) = tokio::sync::mpsc::channel(1);
+    let requests = futures_util::stream::unfold(requests, |mut requests| async move {
+        Some((requests.recv().await?, requests))
+    });
+    let responses = client.pipeline(requests).await.unwrap();
+    (send, responses.into_inner())
+}
+
+fn numbered(id: u64, operation: pb::Operation) -> pb::NumberedOperation {
+    pb::NumberedOperation {
+        id,
+        operation: Some(operation),
+    }
+}
+
+#[tokio::test]
+async fn a_pipeline_answers_every_operation_once_and_ends_after_the_last() {
+    let (mut client, _, _server) = server().await;
+    let (send, mut responses) = pipeline(&mut client).await;
+    let feed = tokio::spawn(async move {
+        for message in 0..40 {
+            let ids = (message * 25)..(message * 25 + 25);
+            let operations = ids.map(|id| numbered(id, put_operation(&format!("key {id}"), "v")));
+            let operations = operations.collect();
+            send.send(pb::PipelineRequest { operations }).await.unwrap();
+        }
+    });
+    let mut seen = Vec::new();
+    while let Some(response) = soon(responses.message()).await.unwrap() {
+        assert_ne!(response.topology, 0);
+        for pb::NumberedResult { id, result } in response.results {
+            let result = result.unwrap().result.unwrap();
+            assert!(
+                matches!(result, pb::operation_result::Result::Put(_)),
+                "{result:?}"
+            );
+            seen.push(id);
+        }
+    }
+    feed.await.unwrap();
+    seen.sort_unstable();
+    assert_eq!(seen, Vec::from_iter(0..1_000));
+}
+
+#[tokio::test]
+async fn a_pipeline_answers_what_has_ended_and_takes_no_more_than_its_bound() {
+    let fake = Arc::new(FakeKv {
+        barrier: crate::fakes::Barrier::closed(),
+        ..FakeKv::default()
+    });
+    let server =
+        Running::start(ServerBuilder::new(ServerConfig::default()).kv(Arc::clone(&fake))).await;
+    let mut client = KvClient::new(server.channel());
+    let (send, requests) = tokio::sync::mpsc::channel(1);
+    let requests = futures_util::stream::unfold(requests, |mut requests| async move {
+        Some((requests.recv().await?, requests))
+    });
+    let opening = tokio::spawn(async move { client.pipeline(requests).await });
+    let operations = (0..300)
+        .map(|id| numbered(id, get_operation("k")))
+        .collect();
+    send.send(pb::PipelineRequest { operations }).await.unwrap();
+    let mut responses = soon(opening).await.unwrap().unwrap().into_inner();
+    for _ in 0..256 {
+        soon(fake.barrier.wait_for_arrival()).await;
+    }
+    assert_eq!(fake.options.lock().len(), 256, "the others wait");
+    fake.barrier.let_go_on(7);
+    let mut answered = 0;
+    while answered < 7 {
+        let response = soon(responses.message()).await.unwrap().unwrap();
+        answered += response.results.len();
+    }
+    assert_eq!(answered, 7);
+    for _ in 0..7 {
+        soon(fake.barrier.wait_for_arrival()).await;
+    }
+    fake.barrier.let_go_on(293);
+    drop(send);
+    while let Some(response) = soon(responses.message()).await.unwrap() {
+        answered += response.results.len();
+    }
+    assert_eq!(answered, 300);
+}
+
+#[tokio::test]
+async fn keys_come_in_pages_and_a_cursor_goes_on_behind_them() {
+    let (mut client, _, _server) = server().await;
+    let names: Vec<String> = (0..10).map(|number| format!("key {number}")).collect();
+    for name in &names {
+        client.put(put(name, "v", &Bytes::new())).await.unwrap();
+    }
+    let list = |cursor: Bytes, limit| pb::ListKeysRequest {
+        cursor,
+        limit,
+        ..Default::default()
+    };
+    let mut pages = client
+        .list_keys(list(Bytes::new(), None))
+        .await
+        .unwrap()
+        .into_inner();
+    let mut keys = Vec::new();
+    let mut sizes = Vec::new();
+    while let Some(page) = pages.message().await.unwrap() {
+        sizes.push(page.keys.len());
+        keys.extend(page.keys);
+    }
+    assert_eq!(sizes, [3, 3, 3, 1]);
+    keys.sort();
+    assert_eq!(keys, names);
+    // By twos, each time behind the cursor of the last.
+    let (mut cursor, mut again) = (Bytes::new(), Vec::new());
+    loop {
+        let request = list(cursor.clone(), Some(2));
+        let mut pages = client.list_keys(request).await.unwrap().into_inner();
+        let page = pages.message().await.unwrap().unwrap();
+        assert!(page.keys.len() <= 2);
+        assert!(pages.message().await.unwrap().is_none());
+        again.extend(page.keys);
+        if page.cursor.is_empty() {
+            break;
+        }
+        cursor = page.cursor;
+    }
+    again.sort();
+    assert_eq!(again, names);
+
+    let invalid = Code::InvalidArgument;
+    refused(
+        client.list_keys(list(Bytes::new(), Some(0))).await,
+        invalid,
+        &["limit is 0"],
+    );
+    refused(
+        client.list_keys(list("nonsense".into(), None)).await,
+        invalid,
+        &["cursor"],
+    );
+    let elsewhere = pb::ListKeysRequest {
+        keyspace: "elsewhere".to_owned(),
+        ..list(cursor_of(&mut client).await, None)
+    };
+    refused(
+        client.list_keys(elsewhere).await,
+        invalid,
+        &["cursor", "default"],
+    );
+}
+
+/// Some cursor of the default keyspace.
+async fn cursor_of(client: &mut KvClient<Channel>) -> Bytes {
+    let request = pb::ListKeysRequest {
+        limit: Some(1),
+        ..Default::default()
+    };
+    let mut pages = client.list_keys(request).await.unwrap().into_inner();
+    pages.message().await.unwrap().unwrap().cursor
+}

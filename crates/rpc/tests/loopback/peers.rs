@@ -14,7 +14,9 @@ use dynamokv_gossip::{
 use dynamokv_handoff::{CollectRequest, CollectStep, Entry, HintRequest, Page, RangeRequest};
 use dynamokv_ring::{NodeId, PartitionId};
 use dynamokv_rpc::pb::{self, dynamo_rpc_client::DynamoRpcClient};
-use dynamokv_rpc::{AddressBook, Peers, PeersConfig, ServerBuilder, ServerConfig};
+use dynamokv_rpc::{
+    AddressBook, KeyScan, KeyState, KeyStates, Peers, PeersConfig, ServerBuilder, ServerConfig,
+};
 use dynamokv_storage::StateHash;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
@@ -66,6 +68,27 @@ fn difference() -> TreeAnswer<Entry> {
     })
 }
 
+fn key_scan() -> KeyScan {
+    KeyScan {
+        keyspace: key("k").keyspace().clone(),
+        partition: PartitionId(5),
+        after: Some(key("a")),
+        limit: 7,
+    }
+}
+
+fn key_states() -> KeyStates {
+    let state = KeyState {
+        key: key("k"),
+        hash: StateHash(7 << 64 | 9),
+        live: true,
+    };
+    KeyStates {
+        keys: vec![state],
+        next: Some(key("k")),
+    }
+}
+
 fn gossip() -> Message {
     let header = Header {
         format: FORMAT_VERSION,
@@ -106,6 +129,7 @@ async fn questions_and_answers_arrive_as_they_were_sent() {
         forward: Ok(reply.clone()),
         hints: Ok(vec![true]),
         page: Ok(page()),
+        keys: Ok(key_states()),
         trees: Ok(difference()),
         gossip: Ok(Some(gossip())),
         ..FakePeer::default()
@@ -121,6 +145,10 @@ async fn questions_and_answers_arrive_as_they_were_sent() {
             .unwrap()
             .unwrap(),
         reply
+    );
+    assert_eq!(
+        peers.fetch_keys(NODE, fence(), &key_scan(), PATIENCE).await,
+        Ok(key_states())
     );
     assert_eq!(
         peers
@@ -166,6 +194,7 @@ async fn questions_and_answers_arrive_as_they_were_sent() {
         Asked::Put(write("w")),
         Asked::Get(read("r")),
         Asked::Forward(sent),
+        Asked::Keys(fence(), key_scan()),
         Asked::SendHints(fence(), page().entries),
         Asked::Collect(fence(), collect),
         Asked::FetchHints(fence(), hints),

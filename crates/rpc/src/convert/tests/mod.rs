@@ -20,7 +20,7 @@ use prost::Message;
 
 use self::strategies::*;
 use super::*;
-use crate::pb;
+use crate::{KeyScan, KeyStates, pb};
 
 /// To bytes and back, as a message travels.
 fn travel<M: Message + Default>(message: &M) -> M {
@@ -52,6 +52,14 @@ proptest! {
         let sent = pb::ForwardPutRequest::from(forwarded.clone());
         prop_assert_eq!(Forwarded::try_from(travel(&sent)), Ok(forwarded));
         prop_assert_eq!(PutReply::try_from(travel(&pb::ForwardedReply::from(&reply))), Ok(reply));
+    }
+
+    #[test]
+    fn listings_of_keys_travel_unchanged(fence in fence(), scan in key_scan(), states in key_states()) {
+        let sent = travel(&pb::FetchKeysRequest::from((fence, &scan)));
+        prop_assert_eq!(<(Fence, KeyScan)>::try_from(sent), Ok((fence, scan)));
+        let sent = travel(&pb::FetchKeysResponse::from(Ok(states.clone())));
+        prop_assert_eq!(KeyStates::try_from(sent), Ok(states));
     }
 
     #[test]

@@ -12,12 +12,14 @@ use dynamokv_coordinator::{
 };
 use dynamokv_gossip::{Change, ClusterFacts, Target};
 use dynamokv_handoff::{Entry, Page};
-use dynamokv_ring::{Member, NodeId, Token, TokenRange};
-use dynamokv_storage::{ObjectKey, State, Value};
+use dynamokv_ring::{Member, NodeId, PartitionId, Token, TokenRange};
+use dynamokv_storage::{ObjectKey, State, StateHash, Value};
 use dynamokv_vclock::{ActorId, CausalContext, Dot, Epoch, HybridTime};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+
+use crate::{KeyScan, KeyState, KeyStates};
 
 pub(super) fn node() -> impl Strategy<Value = NodeId> {
     any::<u64>().prop_map(NodeId)
@@ -164,6 +166,26 @@ pub(super) fn put_reply() -> impl Strategy<Value = PutReply> {
             coordinator,
         },
     )
+}
+
+pub(super) fn key_scan() -> impl Strategy<Value = KeyScan> {
+    (key(), option::of(key()), any::<u32>(), any::<u32>()).prop_map(
+        |(of, after, partition, limit)| KeyScan {
+            keyspace: of.keyspace().clone(),
+            partition: PartitionId(partition),
+            after,
+            limit: limit as usize,
+        },
+    )
+}
+
+pub(super) fn key_states() -> impl Strategy<Value = KeyStates> {
+    let state = (key(), any::<u128>(), any::<bool>()).prop_map(|(key, hash, live)| KeyState {
+        key,
+        hash: StateHash(hash),
+        live,
+    });
+    (vec(state, 0..4), option::of(key())).prop_map(|(keys, next)| KeyStates { keys, next })
 }
 
 pub(super) fn page() -> impl Strategy<Value = Page> {
