@@ -50,10 +50,16 @@ fn say(line: &str) {
 
 async fn run(matches: &ArgMatches) -> Result<(), Box<dyn Error>> {
     #[cfg(feature = "rocksdb")]
-    match matches.subcommand() {
-        Some(("restore", order)) => return Ok(say(&restore::run(order)?)),
-        Some(("verify", what)) => return Ok(say(&verify::run(what)?)),
-        _ => {}
+    {
+        let ended = match matches.subcommand() {
+            Some(("restore", order)) => Some(restore::run(order)?),
+            Some(("verify", what)) => Some(verify::run(what)?),
+            _ => None,
+        };
+        if let Some(line) = ended {
+            say(&line);
+            return Ok(());
+        }
     }
     let loaded = cli::load::<NodeConfig>(matches)?;
     if cli::prints(matches) {

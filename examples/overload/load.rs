@@ -35,8 +35,8 @@ pub(crate) struct Outcome {
 impl Outcome {
     fn new() -> Fallible<Self> {
         Ok(Self {
-            admitted: Histogram::new(3)?,
-            refused: Histogram::new(3)?,
+            admitted: Histogram::new_with_max(LONGEST_MICROS, 3)?,
+            refused: Histogram::new_with_max(LONGEST_MICROS, 3)?,
             failed: 0,
             took: Duration::ZERO,
         })
@@ -156,3 +156,6 @@ impl Dice {
         -uniform.ln()
     }
 }
+
+/// What took longer counts as this.
+const LONGEST_MICROS: u64 = 60_000_000;

@@ -128,9 +128,9 @@ async fn values_come_from_arguments_files_and_pipes_and_go_out_as_they_came() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_quorum_nothing_is_done_and_the_exit_code_says_so() {
     let mut cells = cluster(3).await;
+    let shell = shell(&cells);
     cells[1].kill().await;
     cells[2].kill().await;
-    let shell = shell(&cells);
     let refused = shell
         .run(&["put", "k", "v", "--blind", "--strict", "--wait-ms", "3000"])
         .await;

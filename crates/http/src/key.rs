@@ -21,6 +21,12 @@ use crate::path::Named;
 use crate::problem::Problem;
 use crate::siblings::{self, Siblings, content_type};
 
+/// Any bytes.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[allow(dead_code)] // Says what a body is; bodies themselves are not made of it.
+struct Binary(Vec<u8>);
+
 /// Whose answers count.
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -77,10 +83,10 @@ pub(crate) struct WriteOptions {
         ReadOptions,
     ),
     responses(
-        (status = 200, description = "The value, as it was written, under its media type", body = Vec<u8>, content_type = "*/*",
+        (status = 200, description = "The value, as it was written, under its media type", body = Binary, content_type = "*/*",
             headers(("dynamokv-context" = String, description = "Send it with the next write of the key"))),
         (status = 300, description = "Several concurrent values: merge them, and write the result with the context",
-            content((Siblings = "application/json"), (Vec<u8> = "multipart/mixed")),
+            content((Siblings = "application/json"), (Binary = "multipart/mixed")),
             headers(("dynamokv-context" = String, description = "Send it with the next write of the key"))),
         (status = 400, description = "A field is wrong; it is named", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no value", body = Problem, content_type = "application/problem+json",
@@ -142,9 +148,9 @@ pub(crate) async fn get_key(
         ("key" = String, Path, description = "The key: 1 to 65,536 bytes, percent-encoded; a slash is `%2F`", min_length = 1),
         WriteOptions,
         ("dynamokv-context" = Option<String>, Header, description = "The context of the last answer for this key"),
-        ("idempotency-key" = Option<String>, Header, description = "1 to 64 bytes, drawn anew for each write: the write may then be sent again"),
+        ("idempotency-key" = Option<String>, Header, description = "Drawn anew for each write: the write may then be sent again", min_length = 1, max_length = 64),
     ),
-    request_body(content = Vec<u8>, content_type = "*/*", description = "The value, kept with its media type"),
+    request_body(content = Binary, content_type = "*/*", description = "The value, kept with its media type"),
     responses(
         (status = 204, description = "Written", headers(("dynamokv-context" = String, description = "That of the request and this write"))),
         (status = 400, description = "A field is wrong; it is named", body = Problem, content_type = "application/problem+json"),
@@ -197,8 +203,8 @@ pub(crate) async fn put_key(
         ("keyspace" = String, Path, description = "The keyspace; `default` is that of whoever names none", pattern = "^[a-z0-9_-]{1,64}$"),
         ("key" = String, Path, description = "The key: 1 to 65,536 bytes, percent-encoded; a slash is `%2F`", min_length = 1),
         WriteOptions,
-        ("dynamokv-context" = Option<String>, Header, description = "The context of the last answer for this key; needed"),
-        ("idempotency-key" = Option<String>, Header, description = "1 to 64 bytes, drawn anew for each delete: it may then be sent again"),
+        ("dynamokv-context" = String, Header, description = "The context of the last answer for this key", min_length = 1),
+        ("idempotency-key" = Option<String>, Header, description = "Drawn anew for each delete: it may then be sent again", min_length = 1, max_length = 64),
     ),
     responses(
         (status = 204, description = "Deleted", headers(("dynamokv-context" = String, description = "That of the request and this delete"))),

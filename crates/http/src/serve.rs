@@ -1,4 +1,3 @@
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -87,20 +86,18 @@ impl Listener for Bounded {
     type Io = Held;
     type Addr = std::net::SocketAddr;
 
-    fn accept(&mut self) -> impl Future<Output = (Held, Self::Addr)> + Send {
-        async {
-            // Never closed.
-            let place = Arc::clone(&self.places).acquire_owned().await.ok();
-            let (stream, address) = Listener::accept(&mut self.listener).await;
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY cannot be set");
-            }
-            let held = Held {
-                stream,
-                _place: place,
-            };
-            (held, address)
+    async fn accept(&mut self) -> (Held, Self::Addr) {
+        // Never closed.
+        let place = Arc::clone(&self.places).acquire_owned().await.ok();
+        let (stream, address) = Listener::accept(&mut self.listener).await;
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY cannot be set");
         }
+        let held = Held {
+            stream,
+            _place: place,
+        };
+        (held, address)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {

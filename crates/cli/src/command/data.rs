@@ -110,8 +110,10 @@ pub(super) async fn client(connect: &Connect, quorum: &Quorum) -> Result<Client>
 }
 
 async fn connected(connect: &Connect) -> Result<Client> {
-    let mut config = ClientConfig::default();
-    config.timeout = connect.timeout();
+    let config = ClientConfig {
+        timeout: connect.timeout(),
+        ..ClientConfig::default()
+    };
     let client = Client::connect_with(config, connect.nodes.clone()).await;
     client.map_err(|error| failure("connecting", &error))
 }

@@ -10,13 +10,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use bytes::Bytes;
 use dynamokv::Node;
 use dynamokv_client::{
-    Client, Context, Error, LastWriter, NewValue, Operation, Options, Outcome, QuorumMode, Value,
+    Client, ClientConfig, Context, Error, LastWriter, NewValue, Operation, Options, Outcome,
+    QuorumMode, Value,
 };
 use dynamokv_rpc::pb::ListKeysRequest;
 use dynamokv_rpc::pb::kv_client::KvClient;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, TryStreamExt};
-use nodes::{cluster, eventually, settle, start};
+use nodes::{PATIENCE, cluster, eventually, settle, start};
 
 fn lines(values: &[Value]) -> BTreeSet<String> {
     let text = |value: &Value| String::from_utf8(value.bytes.to_vec()).unwrap();
@@ -204,10 +205,21 @@ async fn the_ring_is_followed_when_nodes_come_and_the_seed_goes() {
     assert!(through.contains(&id));
 }
 
+/// A client for tests that are not about time: a busy machine is no failure.
+async fn patient<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Client {
+    let config = ClientConfig {
+        timeout: PATIENCE,
+        attempt_timeout: PATIENCE / 4,
+        ..ClientConfig::default()
+    };
+    let seeds = nodes.into_iter().map(Node::address);
+    Client::connect_with(config, seeds).await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn all_keys_are_listed_once_whoever_is_asked_and_deleted_ones_are_not() {
     let nodes = cluster(5).await;
-    let client = Client::connect([nodes[0].address()]).await.unwrap();
+    let client = patient([&nodes[0]]).await;
     let names: BTreeSet<String> = (0..300).map(|number| format!("key {number:03}")).collect();
     let put = |name: &String| Operation::put(name.clone(), "v", Context::new());
     for done in client.batch(names.iter().map(put)).await {
@@ -256,9 +268,7 @@ async fn all_keys_are_listed_once_whoever_is_asked_and_deleted_ones_are_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_are_listed_while_a_node_is_down() {
     let mut nodes = cluster(4).await;
-    let client = Client::connect(nodes.iter().map(Node::address))
-        .await
-        .unwrap();
+    let client = patient(&nodes).await;
     for number in 0..50 {
         client.put(format!("before {number}"), "v").await.unwrap();
     }
@@ -280,9 +290,7 @@ fn text(key: &Bytes) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pipeline_survives_a_node_that_dies() {
     let mut nodes = cluster(4).await;
-    let client = Client::connect(nodes.iter().map(Node::address))
-        .await
-        .unwrap();
+    let client = patient(&nodes).await;
     let pipeline = client.pipeline(64);
     let mut results = FuturesUnordered::new();
     for number in 0..600 {

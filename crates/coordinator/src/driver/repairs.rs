@@ -35,6 +35,7 @@ impl Drop for Turn<'_> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -88,7 +88,8 @@ async fn bad_input_is_answered_with_the_field_that_is_wrong() {
     let router = router();
     let milk = path(b"milk");
     let at = |query: &str| format!("{milk}?{query}");
-    let table: [(&str, String, &[(&str, &str)], u16, &str); 10] = [
+    type Row<'a> = (&'a str, String, &'a [(&'a str, &'a str)], u16, &'a str);
+    let table: [Row; 10] = [
         ("GET", at("r=many"), &[], 400, "r: invalid digit"),
         ("GET", at("r=-1"), &[], 400, "r: "),
         ("GET", at("w=1"), &[], 400, "unknown field `w`"),
