@@ -98,9 +98,7 @@ impl Error {
     pub(crate) fn advice(&self) -> &'static str {
         match self {
             Self::Usage(_) => "see `dynamokv help` and the limits that the message names",
-            Self::NotFound(_) => {
-                "`dynamokv members` lists nodes; `--keyspace` names another keyspace"
-            }
+            Self::NotFound(_) => "`dynamokv keys` lists keys, `dynamokv members` nodes",
             Self::NotDone(_) => {
                 "try again, or name other nodes with --node; `dynamokv status --all` shows who answers"
             }

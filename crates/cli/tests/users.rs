@@ -64,6 +64,16 @@ async fn a_user_writes_reads_and_deletes() {
         .await;
     assert_eq!(exit(&foreign), 2, "a context of another key: {foreign:?}");
 
+    shell.text(&["put", "basket", "empty"]).await;
+    let keys = shell.text(&["keys"]).await;
+    let mut keys: Vec<_> = keys.lines().collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["basket", "cart"]);
+    let some = shell
+        .json(&["keys", "--prefix", "ca", "--limit", "5"])
+        .await;
+    assert_eq!(some["keys"], serde_json::json!([{ "text": "cart" }]));
+
     shell.text(&["delete", "cart"]).await;
     assert_eq!(exit(&shell.run(&["get", "cart"]).await), 3);
     assert_eq!(exit(&shell.run(&["delete", "cart"]).await), 3);
@@ -182,6 +192,10 @@ async fn a_load_is_measured_kept_compared_and_drawn() {
     .await;
     assert_eq!(second["compared"].as_array().unwrap().len(), 2, "{second}");
     assert!(std::fs::read_to_string(&page).unwrap().contains("</html>"));
+    let piped = run(bench(&["--in-flight", "8", "--mode", "pipelined"])).await;
+    assert_eq!(piped["about"]["mode"], "pipelined");
+    assert!(piped["runs"][0]["operations"].as_u64() > Some(0), "{piped}");
+    assert_eq!(piped["runs"][0]["failed"], 0, "{piped}");
     let open = run(bench(&["--rate", "50"])).await;
     assert_eq!(open["runs"][0]["plan"]["pace"]["rate"], 50.0);
     for (args, code) in [

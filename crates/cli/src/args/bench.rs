@@ -53,6 +53,9 @@ pub(crate) struct BenchArgs {
     /// Seconds before that, of each run
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
     warm_up: f64,
+    /// How requests travel
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) mode: Mode,
     /// What a write has seen of its key
     #[arg(long, value_enum, default_value_t = Seen::Remembered)]
     contexts: Seen,
@@ -95,6 +98,16 @@ enum Rhythm {
     Even,
     /// Exponential: independent users
     Poisson,
+}
+
+/// How requests travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Mode {
+    /// Each as a call of its own
+    #[default]
+    Unary,
+    /// Many at once in the messages of long-lived streams
+    Pipelined,
 }
 
 /// What a write has seen of its key.
@@ -142,6 +155,13 @@ impl BenchArgs {
             plan.validate().map_err(wrong)?;
         }
         Ok(plans)
+    }
+
+    /// Requests that may be under way at once in any of the runs.
+    pub(crate) fn under_way_max(&self) -> usize {
+        let closed = self.in_flight.iter().copied().max();
+        let open = (!self.rate.is_empty()).then_some(self.in_flight_max);
+        closed.max(open).unwrap_or(1).max(FILL_IN_FLIGHT)
     }
 
     fn paces(&self) -> impl Iterator<Item = (String, Pace)> {
@@ -202,6 +222,8 @@ fn value_size(text: &str) -> Result<ValueSize, String> {
     Ok(ValueSize { min, max })
 }
 
+/// Records that are written at once before the runs.
+pub(crate) const FILL_IN_FLIGHT: usize = 64;
 const SECONDS_MAX: f64 = 86_400.0;
 const VALUE_BYTES_MAX: usize = 64 << 20;
 

@@ -86,3 +86,17 @@ pub(crate) struct DeleteArgs {
     #[command(flatten)]
     pub(crate) quorum: Quorum,
 }
+
+#[derive(Debug, Args)]
+pub(crate) struct KeysArgs {
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+    #[command(flatten)]
+    pub(crate) keyspace: Keyspace,
+    /// Only those that begin so
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) prefix: Option<String>,
+    /// Stop after so many
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) limit: Option<usize>,
+}

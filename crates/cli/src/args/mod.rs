@@ -4,11 +4,11 @@ mod bench;
 mod change;
 mod data;
 
-pub(crate) use bench::BenchArgs;
+pub(crate) use bench::{BenchArgs, FILL_IN_FLIGHT, Mode};
 pub(crate) use change::{
     Careful, Flags, JoinArgs, LeaveArgs, RemoveArgs, ReplaceArgs, SetPlaceArgs,
 };
-pub(crate) use data::{DeleteArgs, GetArgs, Keyspace, PutArgs, Quorum};
+pub(crate) use data::{DeleteArgs, GetArgs, KeysArgs, Keyspace, PutArgs, Quorum};
 
 use std::path::PathBuf;
 
@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Put(PutArgs),
     /// Reads a key, and deletes what was read
     Delete(DeleteArgs),
+    /// Lists the keys of a keyspace
+    Keys(KeysArgs),
     /// How a node fares, or all of them
     Status(Wide),
     /// The nodes that the asked one knows

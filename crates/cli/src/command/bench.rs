@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dynamokv_client::{Client, Context};
+use dynamokv_client::{Client, Context, Done, Operation, Pipeline};
 use dynamokv_loadgen::{
     Failure, FailureKind, Progress, Results, Seen, Session, Target, compare, html,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{data, shown};
-use crate::args::BenchArgs;
+use crate::args::{BenchArgs, FILL_IN_FLIGHT, Mode};
 use crate::error::{Error, Result};
 use crate::output::Screen;
 use crate::view::Load;
@@ -24,7 +24,11 @@ pub(super) async fn bench(args: &BenchArgs, screen: &Screen) -> Result<()> {
     let before = args.compare.as_deref().map(read).transpose()?;
     let client = data::client(&args.connect, &args.quorum).await?;
     let mut results = Results::new(about(args, &client));
-    let session = Session::new(Store { client }, args.records);
+    let store = match args.mode {
+        Mode::Unary => Store::Unary(client),
+        Mode::Pipelined => Store::Pipelined(client.pipeline(args.under_way_max())),
+    };
+    let session = Session::new(store, args.records);
     if !args.no_fill {
         let fill = session.fill(args.value, FILL_IN_FLIGHT, args.seed);
         let name = format!("filling {} records", args.records);
@@ -73,6 +77,7 @@ fn about(args: &BenchArgs, client: &Client) -> BTreeMap<String, String> {
     let about = [
         ("release", env!("CARGO_PKG_VERSION").to_owned()),
         ("nodes", topology.nodes().len().to_string()),
+        ("mode", format!("{:?}", args.mode).to_lowercase()),
         ("records", args.records.to_string()),
         (
             "value bytes",
@@ -142,16 +147,23 @@ fn bar(screen: &Screen, name: &str, length: u64) -> ProgressBar {
 }
 
 /// The cluster as a store to be loaded.
-#[derive(Debug, Clone)]
-struct Store {
-    client: Client,
+#[derive(Clone)]
+enum Store {
+    Unary(Client),
+    Pipelined(Pipeline),
 }
 
 impl Target for Store {
     type Context = Context;
 
     async fn read(&self, key: Bytes) -> Result<Seen<Context>, Failure> {
-        let versions = self.client.get(key).await.map_err(failure)?;
+        let versions = match self {
+            Self::Unary(client) => client.get(key).await.map_err(failure)?,
+            Self::Pipelined(pipeline) => match done(pipeline, Operation::get(key)).await? {
+                Done::Read(versions) => versions,
+                _ => return Err(other_answer()),
+            },
+        };
         Ok(Seen {
             values: versions.values.len(),
             context: versions.context,
@@ -159,13 +171,44 @@ impl Target for Store {
     }
 
     async fn write(&self, key: Bytes, value: Bytes, context: Context) -> Result<Context, Failure> {
-        let written = self.client.put_with(key, value, &context).await;
-        Ok(written.map_err(failure)?.context)
+        match self {
+            Self::Unary(client) => {
+                let written = client.put_with(key, value, &context).await;
+                Ok(written.map_err(failure)?.context)
+            }
+            Self::Pipelined(pipeline) => {
+                written(pipeline, Operation::put(key, value, context)).await
+            }
+        }
     }
 
     async fn delete(&self, key: Bytes, context: Context) -> Result<Context, Failure> {
-        let written = self.client.delete_with(key, &context).await;
-        Ok(written.map_err(failure)?.context)
+        match self {
+            Self::Unary(client) => {
+                let written = client.delete_with(key, &context).await;
+                Ok(written.map_err(failure)?.context)
+            }
+            Self::Pipelined(pipeline) => written(pipeline, Operation::delete(key, context)).await,
+        }
+    }
+}
+
+async fn done(pipeline: &Pipeline, operation: Operation) -> Result<Done, Failure> {
+    pipeline.submit(operation).await.await.map_err(failure)
+}
+
+async fn written(pipeline: &Pipeline, operation: Operation) -> Result<Context, Failure> {
+    match done(pipeline, operation).await? {
+        Done::Written(written) => Ok(written.context),
+        _ => Err(other_answer()),
+    }
+}
+
+/// No client mixes the kinds of answers up.
+fn other_answer() -> Failure {
+    Failure {
+        kind: FailureKind::Other,
+        message: "the answer is one to another question".to_owned(),
     }
 }
 
@@ -183,5 +226,4 @@ fn failure(error: dynamokv_client::Error) -> Failure {
     }
 }
 
-const FILL_IN_FLIGHT: usize = 64;
 const TICK: Duration = Duration::from_millis(200);

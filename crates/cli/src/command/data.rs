@@ -4,14 +4,15 @@ use std::io::Read as _;
 use std::path::Path;
 
 use dynamokv_client::{Client, ClientConfig, Context, NewValue, Options, QuorumMode, Versions};
+use futures_util::StreamExt;
 
 use super::shown;
-use crate::args::{DeleteArgs, GetArgs, PutArgs, Quorum};
-use crate::content::from_base64;
+use crate::args::{DeleteArgs, GetArgs, KeysArgs, PutArgs, Quorum};
+use crate::content::{Content, from_base64};
 use crate::error::{Error, Result};
 use crate::node::Connect;
-use crate::output::Screen;
-use crate::view::{Read, Wrote};
+use crate::output::{Format, Screen};
+use crate::view::{Keys, Read, Wrote};
 
 pub(super) async fn get(args: &GetArgs, screen: &Screen) -> Result<()> {
     let client = client(&args.connect, &args.quorum).await?;
@@ -64,14 +65,37 @@ pub(super) async fn delete(args: &DeleteArgs, screen: &Screen) -> Result<()> {
     )))
 }
 
+pub(super) async fn keys(args: &KeysArgs, screen: &Screen) -> Result<()> {
+    let name = &args.keyspace.name;
+    let client = connected(&args.connect).await?.in_keyspace(name);
+    let prefix = args.prefix.as_deref().unwrap_or_default().as_bytes();
+    let wanted = |key: &dynamokv_client::Result<bytes::Bytes>| {
+        let is_wanted = key.as_ref().map_or(true, |key| key.starts_with(prefix));
+        std::future::ready(is_wanted)
+    };
+    let limit = args.limit.unwrap_or(usize::MAX);
+    let mut found = std::pin::pin!(client.keys().filter(wanted).take(limit));
+    let mut keys = Vec::new();
+    while let Some(key) = found.next().await {
+        let key = Content::of(&key.map_err(|error| failure("keys", &error))?);
+        match screen.format {
+            // Shown as they come: there may be more than fit into memory.
+            Format::Table => {
+                let line = key.on_one_line() + "\n";
+                shown(screen.write(line.as_bytes()))?;
+            }
+            Format::Json => keys.push(key),
+        }
+    }
+    match screen.format {
+        Format::Table => Ok(()),
+        Format::Json => shown(screen.show(&Keys::new(name, keys))),
+    }
+}
+
 /// A client of the cluster, whose requests ask for what the command line says.
 pub(super) async fn client(connect: &Connect, quorum: &Quorum) -> Result<Client> {
-    let config = ClientConfig {
-        timeout: connect.timeout(),
-        ..ClientConfig::default()
-    };
-    let client = Client::connect_with(config, connect.nodes.clone()).await;
-    let client = client.map_err(|error| failure("connecting", &error))?;
+    let client = connected(connect).await?;
     let options = Options {
         r: quorum.replicas,
         w: quorum.replicas,
@@ -83,6 +107,15 @@ pub(super) async fn client(connect: &Connect, quorum: &Quorum) -> Result<Client>
         ..Options::default()
     };
     Ok(client.in_keyspace(&quorum.keyspace.name).with(options))
+}
+
+async fn connected(connect: &Connect) -> Result<Client> {
+    let config = ClientConfig {
+        timeout: connect.timeout(),
+        ..ClientConfig::default()
+    };
+    let client = Client::connect_with(config, connect.nodes.clone()).await;
+    client.map_err(|error| failure("connecting", &error))
 }
 
 async fn read(client: &Client, key: &str) -> Result<Versions> {

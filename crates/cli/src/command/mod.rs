@@ -17,6 +17,7 @@ pub(crate) async fn run(command: Command, screen: &Screen) -> Result<()> {
         Command::Get(args) => data::get(&args, screen).await,
         Command::Put(args) => data::put(&args, screen).await,
         Command::Delete(args) => data::delete(&args, screen).await,
+        Command::Keys(args) => data::keys(&args, screen).await,
         Command::Bench(args) => bench::bench(&args, screen).await,
         Command::Serve(flags) => serve::serve(&flags, screen).await,
         Command::Gateway(flags) => serve::gateway(&flags, screen).await,

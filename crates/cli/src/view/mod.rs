@@ -22,7 +22,7 @@ pub(crate) use members::Members;
 pub(crate) use ring::Ring;
 pub(crate) use status::Statuses;
 pub(crate) use transfers::{Transfer, Transfers};
-pub(crate) use value::{Read, Wrote};
+pub(crate) use value::{Keys, Read, Wrote};
 
 use std::fmt::Write as _;
 use std::time::Duration;

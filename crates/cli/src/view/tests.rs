@@ -12,9 +12,10 @@ use dynamokv_loadgen::{
 use dynamokv_rpc::pb::*;
 
 use super::{
-    Copies, Exchanges, Hints, Load, Located, Members, Ordered, Preview, Read, Ring, Statuses,
+    Copies, Exchanges, Hints, Keys, Load, Located, Members, Ordered, Preview, Read, Ring, Statuses,
     Transfers, Wrote,
 };
+use crate::content::Content;
 use crate::error::Error;
 use crate::output::{Ink, Mood, View, json};
 
@@ -326,6 +327,8 @@ fn examples() -> Vec<(String, String)> {
     let (one, two): (&[&[u8]], &[&[u8]]) = (&[b"tea"], &[b"tea", b"milk\n"]);
     examples.extend(both("get, one value", &Read::example(one)));
     examples.extend(both("get, two values", &Read::example(two)));
+    let keys = [&b"cart"[..], b"\xff\x00"].map(Content::of).to_vec();
+    examples.extend(both("keys", &Keys::new("default", keys)));
     examples.extend(both("put", &Wrote::example()));
     examples.extend(both("bench", &load()));
     examples.extend(both("status", &Statuses::one(status(0))));

@@ -78,6 +78,31 @@ impl View for Read {
     }
 }
 
+/// The keys of a keyspace.
+#[derive(Debug, Serialize)]
+pub(crate) struct Keys {
+    keyspace: String,
+    keys: Vec<Content>,
+}
+
+impl Keys {
+    pub(crate) fn new(keyspace: &str, keys: Vec<Content>) -> Self {
+        Self {
+            keyspace: keyspace.to_owned(),
+            keys,
+        }
+    }
+}
+
+impl View for Keys {
+    fn human(&self, _: Ink) -> String {
+        self.keys
+            .iter()
+            .map(|key| key.on_one_line() + "\n")
+            .collect()
+    }
+}
+
 /// What became of a put or delete.
 #[derive(Debug, Serialize)]
 pub(crate) struct Wrote {
