@@ -1,5 +1,6 @@
 //! CPU time as the operating system accounts for it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
@@ -33,8 +34,14 @@ impl Processes {
 
     fn look(&self) -> System {
         let mut system = System::new();
-        let mut all = self.servers.clone();
-        all.push(self.load_tool);
+        // A process that is named twice would count as gone.
+        let all: BTreeSet<Pid> = self
+            .servers
+            .iter()
+            .chain([&self.load_tool])
+            .copied()
+            .collect();
+        let all = Vec::from_iter(all);
         let what = ProcessRefreshKind::nothing().with_cpu().without_tasks();
         system.refresh_processes_specifics(ProcessesToUpdate::Some(&all), true, what);
         system
