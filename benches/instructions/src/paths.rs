@@ -19,8 +19,10 @@ use prost::Message;
 
 use crate::Result;
 
+type Path = (&'static str, fn() -> Result);
+
 /// Every path by its name.
-pub(crate) const PATHS: [(&str, fn() -> Result); 11] = [
+pub(crate) const PATHS: [Path; 11] = [
     ("context encode", context_encode),
     ("context decode", context_decode),
     ("state join", state_join),
