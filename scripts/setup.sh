@@ -1,5 +1,6 @@
 #!/bin/sh
 # Installs what RocksDB's build needs, a C++ compiler and libclang, where they are missing. Says what it does.
+# `setup.sh valgrind` installs valgrind instead, for benches/instructions.sh.
 set -eu
 
 have_compiler() {
@@ -50,6 +51,10 @@ missing() { # what, packages for: apt-get dnf pacman zypper apk brew
     exit 1
 }
 
+if [ "${1:-}" = valgrind ]; then
+    command -v valgrind >/dev/null 2>&1 || missing valgrind valgrind valgrind valgrind valgrind valgrind valgrind
+    exit
+fi
 have_compiler || missing "a C++ compiler" g++ gcc-c++ base-devel gcc-c++ "g++ musl-dev" gcc
 have_libclang || missing "libclang" libclang-dev clang-devel clang clang-devel clang-dev llvm
 echo "setup: a C++ compiler and libclang are here"
