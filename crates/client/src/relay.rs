@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dynamokv_ring::Token;
-use dynamokv_rpc::{KeyValue, pb};
+use dynamokv_rpc::{Front, KeyValue, pb};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
@@ -67,6 +67,20 @@ impl<T: Transport> KeyValue for Client<T> {
             }
         }
         .boxed()
+    }
+
+    fn list_keys(&self, request: pb::ListKeysRequest) -> Answer<'_, pb::ListKeysResponse> {
+        async move {
+            let page = self.shared.list_keys(request, &options(None)).await;
+            page.map_err(|error| failure(&error))
+        }
+        .boxed()
+    }
+}
+
+impl<T: Transport> Front for Client<T> {
+    fn cluster_id(&self) -> Result<u64, pb::Failure> {
+        Ok(self.topology().cluster_id())
     }
 }
 

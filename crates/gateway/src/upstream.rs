@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dynamokv_client::{Client, ClientConfig};
-use dynamokv_rpc::{KeyValue, pb};
+use dynamokv_rpc::{Front, KeyValue, pb};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
@@ -75,6 +75,16 @@ impl KeyValue for Upstream {
 
     fn delete(&self, request: pb::DeleteRequest) -> Answer<'_, pb::DeleteResponse> {
         async move { KeyValue::delete(&*self.client()?, request).await }.boxed()
+    }
+
+    fn list_keys(&self, request: pb::ListKeysRequest) -> Answer<'_, pb::ListKeysResponse> {
+        async move { KeyValue::list_keys(&*self.client()?, request).await }.boxed()
+    }
+}
+
+impl Front for Upstream {
+    fn cluster_id(&self) -> Result<u64, pb::Failure> {
+        self.client()?.cluster_id()
     }
 }
 

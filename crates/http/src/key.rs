@@ -290,7 +290,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Bytes, Problem> {
     Ok(Bytes::copy_from_slice(key.as_bytes()))
 }
 
-fn query<T>(options: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
+pub(crate) fn query<T>(options: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
     match options {
         Ok(Query(options)) => Ok(options),
         Err(rejection) => Err(Problem::bad_request(rejection.body_text())),

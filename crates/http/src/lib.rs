@@ -7,6 +7,7 @@ mod admission;
 mod api;
 mod context;
 mod key;
+mod keys;
 mod named;
 mod path;
 mod problem;
