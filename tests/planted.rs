@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use dynamokv::antientropy::{Answer, Question};
 use dynamokv::coordinator::{
-    Error, Fence, Forwarded, Options, PutReply, PutRequest, ReplicaError, ReplicaRead,
-    ReplicaState, ReplicaTransport, ReplicaWrite,
+    Error, Fence, Forwarded, Options, PutReply, PutRequest, ReplicaAnswer, ReplicaError,
+    ReplicaRead, ReplicaTransport, ReplicaWrite,
 };
 use dynamokv::gossip::{GossipTransport, Message, TransportError};
 use dynamokv::handoff::{CollectRequest, Entry, Page, RangeRequest};
@@ -57,7 +57,7 @@ impl ReplicaTransport for Network {
         to: NodeId,
         request: ReplicaRead,
         _: Duration,
-    ) -> Result<ReplicaState, ReplicaError> {
+    ) -> Result<ReplicaAnswer, ReplicaError> {
         self.reach(to)?.internal_get(request).await
     }
 

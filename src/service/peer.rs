@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 
 use dynamokv_antientropy::{Answer, Question};
 use dynamokv_coordinator::{
-    Error, FORGOTTEN, Fence, Forwarded, Membership, PutReply, Refusal, ReplicaError, ReplicaRead,
-    ReplicaState, ReplicaWrite, View, WritePhase,
+    Error, FORGOTTEN, Fence, Forwarded, Membership, PutReply, Refusal, ReplicaAnswer, ReplicaError,
+    ReplicaRead, ReplicaWrite, View, WritePhase,
 };
 use dynamokv_gossip::Message;
 use dynamokv_handoff::{CollectRequest, Entry, HintRequest, Page, PageLimits, RangeRequest};
@@ -25,7 +25,11 @@ impl<T: Transport> PeerService for Service<T> {
         self.core.replica.write(write).await
     }
 
-    async fn internal_get(&self, read: ReplicaRead) -> Result<ReplicaState, ReplicaError> {
+    async fn internal_put_all(&self, writes: Vec<ReplicaWrite>) -> Vec<Result<(), ReplicaError>> {
+        self.core.replica.write_all(writes).await
+    }
+
+    async fn internal_get(&self, read: ReplicaRead) -> Result<ReplicaAnswer, ReplicaError> {
         self.core.replica.read(&read)
     }
 

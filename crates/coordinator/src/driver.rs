@@ -1,5 +1,6 @@
 //! The tokio shell: runs the state machines against a transport, a store and the clock.
 
+mod outlive;
 mod repairs;
 mod run;
 
@@ -12,8 +13,8 @@ use dynamokv_vclock::HybridClock;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
-use tracing::Instrument;
 
+use self::outlive::until_answered;
 use self::repairs::Repairs;
 use self::run::{GetRun, PutRun, run_get, run_put};
 use crate::config::Config;
@@ -21,7 +22,7 @@ use crate::recent::{self, Done, Recent};
 use crate::{
     Drain, DrainGuard, Error, Fence, Forwarded, GetReply, GetRequest, HintSink, LocalRole,
     Membership, PutReply, PutRequest, ReadPlan, Refusal, Replica, ReplicaError, ReplicaTransport,
-    RequestId, View, WritePlan,
+    View, WritePlan,
 };
 
 /// Milliseconds since the Unix epoch, from wherever the caller takes its time.
@@ -216,8 +217,8 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
                 permit: permit.take(),
             };
             let running = run_get(shared, run, plan, begun, deadline, respond);
-            tokio::spawn(RequestId::carried(running.in_current_span()));
-            let (verdict, refused_by) = response.await.map_err(|_| Error::Unreadable {
+            let answered = until_answered(running, response).await;
+            let (verdict, refused_by) = answered.map_err(|_| Error::Unreadable {
                 needed: quorum,
                 answers: Vec::new(),
             })?;
@@ -274,12 +275,12 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
             };
             let shared = Arc::clone(&self.shared);
             let running = run_put(shared, run, plan, begun, deadline, respond);
-            tokio::spawn(RequestId::carried(running.in_current_span()));
             let unknown = |answers| Error::Unknown {
                 needed: quorum,
                 answers,
             };
-            let (verdict, refused_by) = response.await.map_err(|_| unknown(Vec::new()))?;
+            let answered = until_answered(running, response).await;
+            let (verdict, refused_by) = answered.map_err(|_| unknown(Vec::new()))?;
             if verdict.applied {
                 // The write stands, whatever a look at all values says.
                 let state = if request.return_values && self.may_show(token) {

@@ -27,7 +27,7 @@ pub use put::{PutAction, PutOp, PutVerdict};
 pub use replica::{FORGOTTEN, Replica};
 pub use request::{
     Answer, AnswerKind, Forwarded, GetReply, GetRequest, Options, PutReply, PutRequest, QuorumMode,
-    ReplicaError, ReplicaRead, ReplicaState, ReplicaWrite,
+    ReplicaAnswer, ReplicaError, ReplicaRead, ReplicaState, ReplicaWrite,
 };
 pub use trace::RequestId;
 pub use transport::{HintSink, ReplicaTransport};

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use dynamokv_ring::NodeId;
 #[cfg(feature = "planted-bugs")]
 use dynamokv_storage::planted::{self, Bug};
-use dynamokv_storage::{Applied, Batch, ObjectKey, ObjectStore, State, Value, WriteSeq};
+use dynamokv_storage::{Applied, Batch, ObjectKey, ObjectStore, State, StateHash, Value, WriteSeq};
 use dynamokv_vclock::CausalContext;
+use futures_util::future::join_all;
 
 use crate::{
-    HintSink, LocalRole, Membership, Refusal, ReplicaError, ReplicaRead, ReplicaState,
-    ReplicaWrite, View,
+    HintSink, LocalRole, Membership, Refusal, ReplicaAnswer, ReplicaError, ReplicaRead,
+    ReplicaState, ReplicaWrite, View,
 };
 
 /// The replica's side of every operation: checks that the sender's view is new enough and that this
@@ -42,14 +43,10 @@ impl<M: Membership, H: HintSink> Replica<M, H> {
     /// # Errors
     /// A [`Refusal`], with nothing done, or a failure of the store.
     pub async fn write(&self, request: ReplicaWrite) -> Result<(), ReplicaError> {
-        let view = self.membership.view();
-        view.fence.admit(&request.fence, view.required)?;
-        let target = request.hint_for.filter(|target| *target != view.me);
-        if target.is_none() && !view.stores(view.me, request.key.token()) {
-            return Err(Refusal::NotOwner.into());
-        }
+        let target = self.check_write(&request)?;
         #[cfg(feature = "planted-bugs")]
-        if planted::is(Bug::RepairOverwrites) && request.hint_for == Some(view.me) {
+        if planted::is(Bug::RepairOverwrites) && request.hint_for == Some(self.membership.view().me)
+        {
             let forget = self
                 .store
                 .settle(&request.key, |_, settle| settle.drop_record());
@@ -75,12 +72,78 @@ impl<M: Membership, H: HintSink> Replica<M, H> {
         synced.map_err(failed)
     }
 
+    /// For whom the copy is to be held; `None` where it is this node's own.
+    fn check_write(&self, request: &ReplicaWrite) -> Result<Option<NodeId>, ReplicaError> {
+        let view = self.membership.view();
+        view.fence.admit(&request.fence, view.required)?;
+        let target = request.hint_for.filter(|target| *target != view.me);
+        if target.is_none() && !view.stores(view.me, request.key.token()) {
+            return Err(Refusal::NotOwner.into());
+        }
+        Ok(target)
+    }
+
+    /// As many [`write`](Self::write)s as arrived together: they share batches, and the wait for a sync. One result each, in order.
+    pub async fn write_all(&self, writes: Vec<ReplicaWrite>) -> Vec<Result<(), ReplicaError>> {
+        let mut results: Vec<Result<(), ReplicaError>> = Vec::with_capacity(writes.len());
+        let mut own = Vec::with_capacity(writes.len());
+        let mut held = Vec::new();
+        for (at, write) in writes.into_iter().enumerate() {
+            results.push(Ok(()));
+            if write.hint_for.is_some() {
+                held.push(async move { (at, self.write(write).await) });
+                continue;
+            }
+            match self.check_write(&write) {
+                Ok(_) => own.push((at, write)),
+                Err(refusal) => results[at] = Err(refusal),
+            }
+        }
+        let joined = self
+            .store
+            .join_all(own.iter().map(|(_, write)| (&write.key, &*write.delta)));
+        let settled = async {
+            match joined.map_err(failed)? {
+                Some(seq) => self.store.settled(seq).await.map_err(failed),
+                None => Ok(()),
+            }
+        };
+        let (settled, held) = tokio::join!(settled, join_all(held));
+        let own = own.into_iter().map(|(at, _)| (at, settled.clone()));
+        for (at, result) in own.chain(held) {
+            results[at] = result;
+        }
+        results
+    }
+
     /// This node's own copy.
     ///
     /// # Errors
     /// A [`Refusal`] where this node owns no complete copy: "not found" is never said for a range that is
     /// not its own. A damaged record is a failure, and so is a range of which this node may have forgotten something.
-    pub fn read(&self, request: &ReplicaRead) -> Result<ReplicaState, ReplicaError> {
+    pub fn read(&self, request: &ReplicaRead) -> Result<ReplicaAnswer, ReplicaError> {
+        self.check_read(request)?;
+        let (copy, hash) = self.hashed_copy(&request.key)?;
+        if hash.is_some() && hash == request.known {
+            let marked = copy.marked;
+            return Ok(ReplicaAnswer::Same { marked });
+        }
+        Ok(ReplicaAnswer::Copy(copy))
+    }
+
+    /// As [`read`](Self::read), for the node itself: the copy and, where there is a record, its hash.
+    ///
+    /// # Errors
+    /// As those of [`read`](Self::read).
+    pub fn read_own(
+        &self,
+        request: &ReplicaRead,
+    ) -> Result<(ReplicaState, Option<StateHash>), ReplicaError> {
+        self.check_read(request)?;
+        self.hashed_copy(&request.key)
+    }
+
+    fn check_read(&self, request: &ReplicaRead) -> Result<(), ReplicaError> {
         let view = self.membership.view();
         view.fence.admit(&request.fence, view.required)?;
         if !request.as_fallback && !view.answers(request.key.token()) {
@@ -89,7 +152,7 @@ impl<M: Membership, H: HintSink> Replica<M, H> {
         if view.may_have_forgotten(request.key.token()) {
             return Err(ReplicaError::Failed(FORGOTTEN.to_owned()));
         }
-        self.own_copy(&request.key)
+        Ok(())
     }
 
     /// This node's copy, whoever owns the key.
@@ -97,9 +160,18 @@ impl<M: Membership, H: HintSink> Replica<M, H> {
     /// # Errors
     /// A failure of the store.
     pub fn own_copy(&self, key: &ObjectKey) -> Result<ReplicaState, ReplicaError> {
-        let state = self.store.get(key).map_err(failed)?.unwrap_or_default();
+        let (copy, _) = self.hashed_copy(key)?;
+        Ok(copy)
+    }
+
+    fn hashed_copy(
+        &self,
+        key: &ObjectKey,
+    ) -> Result<(ReplicaState, Option<StateHash>), ReplicaError> {
+        let (state, hash) = self.store.get_hashed(key).map_err(failed)?.unzip();
         let marked = self.hints.is_marked(key).map_err(failed)?;
-        Ok(ReplicaState { state, marked })
+        let state = state.unwrap_or_default();
+        Ok((ReplicaState { state, marked }, hash))
     }
 
     /// Applies a client's write here, where it gets its dot: visible at once, durable after the sync of its

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dynamokv_ring::NodeId;
-use dynamokv_storage::{ObjectKey, State};
+use dynamokv_storage::{ObjectKey, State, StateHash};
 use dynamokv_vclock::CausalContext;
 
 use crate::{Fence, Refusal};
@@ -163,6 +163,20 @@ pub struct ReplicaRead {
     pub key: ObjectKey,
     /// Set where the receiver is asked as a fallback, for what it may hold for others.
     pub as_fallback: bool,
+    /// The hash of the sender's own copy: an equal one need not be sent.
+    pub known: Option<StateHash>,
+}
+
+/// How a replica answers a [`ReplicaRead`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReplicaAnswer {
+    /// With its copy.
+    Copy(ReplicaState),
+    /// Its copy is the one whose hash was sent.
+    Same {
+        /// See [`ReplicaState::marked`].
+        marked: bool,
+    },
 }
 
 /// A replica's own copy.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dynamokv_ring::NodeId;
 use dynamokv_storage::{Batch, ObjectKey};
 
-use crate::{Error, Forwarded, PutReply, ReplicaError, ReplicaRead, ReplicaState, ReplicaWrite};
+use crate::{Error, Forwarded, PutReply, ReplicaAnswer, ReplicaError, ReplicaRead, ReplicaWrite};
 
 /// The way to other nodes. `timeout` bounds each call and travels with it.
 ///
@@ -25,7 +25,7 @@ pub trait ReplicaTransport: Send + Sync + 'static {
         to: NodeId,
         request: ReplicaRead,
         timeout: Duration,
-    ) -> impl Future<Output = Result<ReplicaState, ReplicaError>> + Send;
+    ) -> impl Future<Output = Result<ReplicaAnswer, ReplicaError>> + Send;
 
     /// Asks `to`, a replica of the key, to coordinate a client's write. The inner result is the
     /// verdict of that node.

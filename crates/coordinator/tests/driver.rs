@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynamokv_coordinator::{Config, Error, Options, QuorumMode};
+use dynamokv_coordinator::{Config, Error, Fence, Options, QuorumMode, ReplicaWrite};
 use dynamokv_ring::{NodeId, PartitionRing, Placement};
 use dynamokv_storage::{Engine, Family, FaultEngine, SyncMode};
 use dynamokv_vclock::CausalContext;
@@ -486,4 +486,86 @@ async fn a_forwarded_write_keeps_its_idempotency_key() {
         through.put(put_once("k", "v", "a")).await.unwrap();
     }
     assert_eq!(through.get(get("k")).await.unwrap().state.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_sends_its_copy_only_where_the_coordinator_has_another() {
+    let cluster = Cluster::new(3, &Config::default());
+    let [first, second] = [1, 2].map(|node| cluster.coordinator(NodeId(node)));
+    let context = first.put(put("k", "old", &nothing_seen())).await.unwrap();
+    first.drain().ended_before(u64::MAX).await;
+    assert_eq!(texts(&second.get(get("k")).await.unwrap().state), ["old"]);
+    assert_eq!(cluster.take_copies_sent(), 0, "all replicas have the same");
+
+    let reader = NodeId(3);
+    cluster.fault(reader, Some(Fault::Cut));
+    first.put(put("k", "new", &context.context)).await.unwrap();
+    first.drain().ended_before(u64::MAX).await;
+    cluster.fault(reader, None);
+    let through = cluster.coordinator(reader);
+    assert_eq!(texts(&through.get(get("k")).await.unwrap().state), ["new"]);
+    assert_eq!(
+        cluster.take_copies_sent(),
+        1,
+        "the reader's own copy was behind"
+    );
+
+    assert_eq!(
+        texts(&through.get(get("never written")).await.unwrap().state),
+        [""; 0]
+    );
+    assert_eq!(cluster.take_copies_sent(), 1, "there is no hash of nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn copies_that_arrive_together_are_taken_as_each_alone_would_be() {
+    let (together, alone) = (
+        Cluster::new(4, &Config::default()),
+        Cluster::new(4, &Config::default()),
+    );
+    let source = Cluster::new(4, &Config::default());
+    let mut writes = Vec::new();
+    for number in 0..40_u64 {
+        // Some keys come twice, some for a node that is no owner, some to be held for another, some from a stale sender.
+        let name = format!("key-{}", number % 30);
+        let body = number.to_string();
+        let coordinator = source.coordinator(NodeId(1));
+        coordinator
+            .put(put(&name, &body, &nothing_seen()))
+            .await
+            .unwrap();
+        let state = source
+            .replica(NodeId(1))
+            .own_copy(&key(&name))
+            .unwrap()
+            .state;
+        let fence = source.replica(NodeId(1)).view().fence;
+        writes.push(ReplicaWrite {
+            fence: Fence {
+                seen: u64::from(number % 7 != 0),
+                ..fence
+            },
+            key: key(&name),
+            delta: Arc::new(state),
+            hint_for: (number % 5 == 0).then_some(NodeId(1 + number % 4)),
+        });
+    }
+    let node = NodeId(2);
+    let results = together.replica(node).write_all(writes.clone()).await;
+    let mut expected = Vec::new();
+    for write in writes.clone() {
+        expected.push(alone.replica(node).write(write).await);
+    }
+    assert_eq!(results, expected);
+    assert!(results.iter().any(Result::is_ok) && results.iter().any(Result::is_err));
+    for write in writes {
+        let copies =
+            [&together, &alone].map(|cluster| cluster.replica(node).own_copy(&write.key).unwrap());
+        assert_eq!(copies[0], copies[1], "{:?}", write.key);
+        let name = String::from_utf8_lossy(write.key.key()).into_owned();
+        for target in (1..=4).map(NodeId) {
+            let held = [&together, &alone].map(|cluster| cluster.holds_for(node, &name, target));
+            assert_eq!(held[0], held[1]);
+        }
+    }
 }

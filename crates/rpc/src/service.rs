@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use dynamokv_antientropy::{Answer, Question};
 use dynamokv_coordinator::{
-    Error, Fence, Forwarded, GetReply, GetRequest, PutReply, PutRequest, ReplicaError, ReplicaRead,
-    ReplicaState, ReplicaWrite,
+    Error, Fence, Forwarded, GetReply, GetRequest, PutReply, PutRequest, ReplicaAnswer,
+    ReplicaError, ReplicaRead, ReplicaWrite,
 };
 use dynamokv_gossip::Message;
 use dynamokv_handoff::{CollectRequest, Entry, HintRequest, Page, RangeRequest};
@@ -39,11 +39,17 @@ pub trait PeerService: Send + Sync + 'static {
         write: ReplicaWrite,
     ) -> impl Future<Output = Result<(), ReplicaError>> + Send;
 
+    /// Joins copies that arrived together. One result each, in order, when all are as durable as this node promises.
+    fn internal_put_all(
+        &self,
+        writes: Vec<ReplicaWrite>,
+    ) -> impl Future<Output = Vec<Result<(), ReplicaError>>> + Send;
+
     /// This node's own copy.
     fn internal_get(
         &self,
         read: ReplicaRead,
-    ) -> impl Future<Output = Result<ReplicaState, ReplicaError>> + Send;
+    ) -> impl Future<Output = Result<ReplicaAnswer, ReplicaError>> + Send;
 
     /// Coordinates a client's write that another node sent here.
     fn forward_put(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dynamokv::antientropy::{Answer, Question};
 use dynamokv::coordinator::{
-    Error as PutError, Fence, Forwarded, PutReply, ReplicaError, ReplicaRead, ReplicaState,
+    Error as PutError, Fence, Forwarded, PutReply, ReplicaAnswer, ReplicaError, ReplicaRead,
     ReplicaTransport, ReplicaWrite,
 };
 use dynamokv::gossip::{GossipTransport, Message, TransportError};
@@ -123,16 +123,18 @@ impl ReplicaTransport for Wires {
         to: NodeId,
         request: ReplicaRead,
         timeout: Duration,
-    ) -> Result<ReplicaState, ReplicaError> {
+    ) -> Result<ReplicaAnswer, ReplicaError> {
         let what = format!("read {}", request.key);
         let key = request.key.clone();
         let serve = move |service: Arc<Service<Wires>>| {
             let request = request.clone();
             async move { service.internal_get(request).await }
         };
-        let copy = self.ask(to, what, timeout, true, serve).await??;
-        self.world.see(&key, &copy.state);
-        Ok(copy)
+        let answer = self.ask(to, what, timeout, true, serve).await??;
+        if let ReplicaAnswer::Copy(copy) = &answer {
+            self.world.see(&key, &copy.state);
+        }
+        Ok(answer)
     }
 
     async fn forward(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dynamokv_ring::NodeId;
 #[cfg(feature = "planted-bugs")]
 use dynamokv_storage::planted::{self, Bug};
-use dynamokv_storage::{ObjectKey, State, WriteSeq};
+use dynamokv_storage::{ObjectKey, State, StateHash, WriteSeq};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -14,7 +14,8 @@ use tokio::time::Instant;
 use super::{Begun, Shared};
 use crate::{
     Fence, GetAction, GetOp, GetVerdict, HintSink, Membership, PutAction, PutOp, PutVerdict,
-    ReadPlan, ReplicaError, ReplicaRead, ReplicaState, ReplicaTransport, ReplicaWrite, WritePlan,
+    ReadPlan, ReplicaAnswer, ReplicaError, ReplicaRead, ReplicaState, ReplicaTransport,
+    ReplicaWrite, WritePlan,
 };
 
 /// The write that a [`PutOp`] spreads.
@@ -138,7 +139,8 @@ pub(super) async fn run_get<M: Membership, T: ReplicaTransport, H: HintSink>(
     let me = plan.me;
     let fence = begun.view.fence;
     let mut op = GetOp::new(plan);
-    let mut calls: Calls<ReplicaState> = FuturesUnordered::new();
+    let mut calls: Calls<ReplicaAnswer> = FuturesUnordered::new();
+    let mut own: Option<(ReplicaState, Option<StateHash>)> = None;
     let mut respond = Some(respond);
     let mut refused_by = None;
     let mut slow = Instant::now() + shared.config.slow_after;
@@ -153,8 +155,17 @@ pub(super) async fn run_get<M: Membership, T: ReplicaTransport, H: HintSink>(
                         fence,
                         key: run.key.clone(),
                         as_fallback,
+                        known: own.as_ref().and_then(|(_, hash)| *hash),
                     };
-                    calls.push(read_call(Arc::clone(&shared), me, node, request, deadline));
+                    if node != me {
+                        calls.push(read_call(Arc::clone(&shared), node, request, deadline));
+                        continue;
+                    }
+                    // Asked first where it is asked at all: the others are told what it has.
+                    let copy = shared.replica.read_own(&request);
+                    note(&shared, me, node, &copy, &mut refused_by);
+                    let reply = copy.map(|copy| own.insert(copy).0.clone());
+                    op.on_reply(me, reply.map_err(|error| error.to_string()));
                 }
                 GetAction::Respond(verdict) => {
                     if let Some(respond) = respond.take() {
@@ -177,7 +188,8 @@ pub(super) async fn run_get<M: Membership, T: ReplicaTransport, H: HintSink>(
             biased;
             Some((node, result)) = calls.next() => {
                 note(&shared, me, node, &result, &mut refused_by);
-                op.on_reply(node, result.map_err(|error| error.to_string()));
+                let copy = result.and_then(|answer| whole(answer, own.as_ref()));
+                op.on_reply(node, copy.map_err(|error| error.to_string()));
             }
             () = tokio::time::sleep_until(slow.min(deadline)) => {
                 if slow < deadline {
@@ -191,6 +203,23 @@ pub(super) async fn run_get<M: Membership, T: ReplicaTransport, H: HintSink>(
     }
     repair(&shared, fence, &run.key, repairs).await;
     drop((background, begun.guard));
+}
+
+/// The copy that an answer stands for.
+fn whole(
+    answer: ReplicaAnswer,
+    own: Option<&(ReplicaState, Option<StateHash>)>,
+) -> Result<ReplicaState, ReplicaError> {
+    match (answer, own) {
+        (ReplicaAnswer::Copy(copy), _) => Ok(copy),
+        (ReplicaAnswer::Same { marked }, Some((own, Some(_)))) => {
+            let state = own.state.clone();
+            Ok(ReplicaState { state, marked })
+        }
+        (ReplicaAnswer::Same { .. }, _) => Err(ReplicaError::Failed(
+            "the answer refers to a copy that was not sent".to_owned(),
+        )),
+    }
 }
 
 /// Remembers who refused because our view is stale, and tells the failure detector who answered.
@@ -275,15 +304,11 @@ fn write_call<M: Membership, T: ReplicaTransport, H: HintSink>(
 
 fn read_call<M: Membership, T: ReplicaTransport, H: HintSink>(
     shared: Arc<Shared<M, T, H>>,
-    me: NodeId,
     to: NodeId,
     request: ReplicaRead,
     deadline: Instant,
-) -> BoxFuture<'static, (NodeId, Result<ReplicaState, ReplicaError>)> {
+) -> BoxFuture<'static, (NodeId, Result<ReplicaAnswer, ReplicaError>)> {
     Box::pin(async move {
-        if to == me {
-            return (to, shared.replica.read(&request));
-        }
         let timeout = deadline.saturating_duration_since(Instant::now());
         (to, shared.transport.read(to, request, timeout).await)
     })

@@ -4,11 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use dynamokv_coordinator::{
     Config, Coordinator, Error, Fence, Forwarded, GetRequest, HintSink, Membership, Options,
-    PutReply, PutRequest, ReadPhase, Replica, ReplicaError, ReplicaRead, ReplicaState,
+    PutReply, PutRequest, ReadPhase, Replica, ReplicaAnswer, ReplicaError, ReplicaRead,
     ReplicaTransport, ReplicaWrite, View, WritePhase,
 };
 use dynamokv_ring::{Member, NodeId, PartitionRing, Placement, Zone};
@@ -66,6 +67,8 @@ pub struct Net {
     replicas: Mutex<BTreeMap<NodeId, Arc<TestReplica>>>,
     coordinators: Mutex<BTreeMap<NodeId, TestCoordinator>>,
     faults: Mutex<BTreeMap<NodeId, Fault>>,
+    /// Copies that were sent in answers.
+    copies_sent: AtomicUsize,
 }
 
 impl Net {
@@ -102,9 +105,13 @@ impl ReplicaTransport for Net {
         to: NodeId,
         request: ReplicaRead,
         timeout: Duration,
-    ) -> Result<ReplicaState, ReplicaError> {
+    ) -> Result<ReplicaAnswer, ReplicaError> {
         self.reach(to, timeout).await?;
-        self.replica(to).read(&request)
+        let answer = self.replica(to).read(&request);
+        if let Ok(ReplicaAnswer::Copy(_)) = &answer {
+            self.copies_sent.fetch_add(1, Relaxed);
+        }
+        answer
     }
 
     async fn forward(
@@ -208,6 +215,11 @@ impl Cluster {
         let replica = self.replica(holder);
         let engine = replica.store().engine();
         engine.get(&Family::HINTS, &marker).unwrap().is_some()
+    }
+
+    /// Copies that replicas have sent in their answers since the last call.
+    pub fn take_copies_sent(&self) -> usize {
+        self.net.copies_sent.swap(0, Relaxed)
     }
 
     pub fn fault(&self, node: NodeId, fault: Option<Fault>) {

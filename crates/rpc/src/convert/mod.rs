@@ -15,8 +15,10 @@ mod replica;
 mod tests;
 
 pub use facts::{decode_facts, encode_facts};
+pub(crate) use fence::fence_from;
 pub(crate) use forward::{forwarded_outcome, forwarded_verdict};
 pub(crate) use options::{mode_from, mode_into};
+pub(crate) use replica::{Replicated, copy_of, replicated_from};
 
 use bytes::Bytes;
 

@@ -8,6 +8,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::PeersConfig;
 use super::failure::unreachable;
+use super::stream::{Outbox, Stream};
 use crate::pb::dynamo_rpc_client::DynamoRpcClient;
 
 pub(super) type Client = DynamoRpcClient<Channel>;
@@ -38,6 +39,7 @@ struct Open {
 struct Link {
     requests: Channel,
     bulk: Channel,
+    stream: Option<Stream>,
     last_used: u64,
 }
 
@@ -55,25 +57,42 @@ impl Links {
 
     /// A client of the node at `address`. No connection is made before it is used.
     pub(super) fn client(&self, address: &str, traffic: Traffic) -> Result<Client, ReplicaError> {
-        let channel = self.channel(address, traffic)?;
-        Ok(DynamoRpcClient::new(channel).max_decoding_message_size(self.config.message_bytes_max))
+        self.with_link(address, |link| self.client_over(link.channel(traffic)))
     }
 
-    fn channel(&self, address: &str, traffic: Traffic) -> Result<Channel, ReplicaError> {
+    /// The stream to the node at `address`, a new one where the last one has ended.
+    pub(super) fn stream(&self, address: &str) -> Result<Outbox, ReplicaError> {
+        self.with_link(address, |link| {
+            let stream = link.stream.take().filter(Stream::is_open);
+            let stream = stream.unwrap_or_else(|| Stream::open(self.client_over(&link.requests)));
+            link.stream.insert(stream).outbox()
+        })
+    }
+
+    fn client_over(&self, channel: &Channel) -> Client {
+        DynamoRpcClient::new(channel.clone())
+            .max_decoding_message_size(self.config.message_bytes_max)
+    }
+
+    fn with_link<R>(
+        &self,
+        address: &str,
+        with: impl FnOnce(&mut Link) -> R,
+    ) -> Result<R, ReplicaError> {
         let mut open = self.open.lock();
         open.clock += 1;
         let now = open.clock;
         if let Some(link) = open.links.get_mut(address) {
             link.last_used = now;
-            return Ok(link.channel(traffic));
+            return Ok(with(link));
         }
-        let link = self.link(address, now)?;
-        let channel = link.channel(traffic);
+        let mut link = self.link(address, now)?;
+        let result = with(&mut link);
         if open.links.len() >= self.config.addresses_max.max(1) {
             open.forget_oldest();
         }
         open.links.insert(address.to_owned(), link);
-        Ok(channel)
+        Ok(result)
     }
 
     fn link(&self, address: &str, now: u64) -> Result<Link, ReplicaError> {
@@ -83,14 +102,13 @@ impl Links {
             .tcp_nodelay(true)
             .http2_keep_alive_interval(self.config.keep_alive_interval)
             .keep_alive_timeout(self.config.keep_alive_timeout)
-            .keep_alive_while_idle(true);
-        let bulk = endpoint
-            .clone()
-            .initial_stream_window_size(BULK_STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(BULK_CONNECTION_WINDOW_BYTES);
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
         Ok(Link {
             requests: (self.connect)(&endpoint),
-            bulk: (self.connect)(&bulk),
+            bulk: (self.connect)(&endpoint),
+            stream: None,
             last_used: now,
         })
     }
@@ -106,13 +124,13 @@ impl Open {
 }
 
 impl Link {
-    fn channel(&self, traffic: Traffic) -> Channel {
+    fn channel(&self, traffic: Traffic) -> &Channel {
         match traffic {
-            Traffic::Requests => self.requests.clone(),
-            Traffic::Bulk => self.bulk.clone(),
+            Traffic::Requests => &self.requests,
+            Traffic::Bulk => &self.bulk,
         }
     }
 }
 
-const BULK_STREAM_WINDOW_BYTES: u32 = 4 << 20;
-const BULK_CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;

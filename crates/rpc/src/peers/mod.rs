@@ -2,6 +2,7 @@
 
 mod failure;
 mod links;
+mod stream;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use dynamokv_antientropy::{Answer, Question};
 use dynamokv_coordinator::{
-    Error as PutError, Fence, Forwarded, PutReply, ReplicaError, ReplicaRead, ReplicaState,
+    Error as PutError, Fence, Forwarded, PutReply, ReplicaAnswer, ReplicaError, ReplicaRead,
     ReplicaTransport, ReplicaWrite,
 };
 use dynamokv_gossip::{GossipTransport, Message, Refusal, TransportError};
@@ -21,9 +22,8 @@ use tonic::{Request, Response, Status};
 use self::failure::{lost, replica_error, unreachable};
 use self::links::{Client, Links, Traffic};
 use crate::connection::{Connector, channel_over};
-use crate::convert::forwarded_verdict;
-use crate::error::required;
-use crate::pb::{internal_get_response, push_gossip_response};
+use crate::convert::{copy_of, forwarded_verdict};
+use crate::pb::{push_gossip_response, replica_result};
 use crate::{Error, KeyScan, KeyStates, deadline, pb, trace};
 
 /// Where nodes are reached; membership knows.
@@ -64,6 +64,9 @@ impl Default for PeersConfig {
 
 /// Asks other nodes, over one connection each for requests and one for bulk transfers. Connections are made when
 /// first used, and anew when they broke: the next request tries at once. Cheap to clone.
+///
+/// Copies and questions for copies travel over one stream a node: those that are ready at the same time share a message, and a
+/// lone one leaves at once. What a slow node does not take in time waits in a bounded queue; beyond that it fails at once.
 ///
 /// A timeout travels with each request and bounds the wait for its answer here as well.
 #[derive(Clone)]
@@ -235,12 +238,29 @@ impl Peers {
         timeout: Duration,
         call: impl FnOnce(Client, Request<M>) -> F,
     ) -> Result<T, ReplicaError> {
-        let address = self
-            .shared
-            .book
-            .address_of(to)
-            .ok_or_else(|| unreachable(format!("the address of {to} is not known")))?;
+        let address = self.address_of(to)?;
         self.ask_at(&address, traffic, message, timeout, call).await
+    }
+
+    fn address_of(&self, node: NodeId) -> Result<String, ReplicaError> {
+        let address = self.shared.book.address_of(node);
+        address.ok_or_else(|| unreachable(format!("the address of {node} is not known")))
+    }
+
+    /// Sends a request over the stream to `to`; the outcome that comes back.
+    async fn replicate(
+        &self,
+        to: NodeId,
+        fence: Fence,
+        request: pb::ReplicaRequest,
+        timeout: Duration,
+    ) -> Result<Option<replica_result::Outcome>, ReplicaError> {
+        let stream = self.shared.links.stream(&self.address_of(to)?)?;
+        let mut waiting = stream.send(fence, request)?;
+        match tokio::time::timeout(timeout, waiting.outcome()).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(waiting.give_up(timeout)),
+        }
     }
 
     async fn ask_at<M, T, F: Future<Output = Result<Response<T>, Status>>>(
@@ -273,14 +293,17 @@ impl ReplicaTransport for Peers {
         request: ReplicaWrite,
         timeout: Duration,
     ) -> Result<(), ReplicaError> {
-        let request = pb::InternalPutRequest::from(&request);
-        let call = |mut client: Client, request| async move { client.internal_put(request).await };
-        let response = self
-            .ask(to, Traffic::Requests, request, timeout, call)
+        let outcome = self
+            .replicate(to, request.fence, (&request).into(), timeout)
             .await?;
-        response
-            .failure
-            .map_or(Ok(()), |failure| Err(failure.into()))
+        match outcome {
+            None => Ok(()),
+            Some(replica_result::Outcome::Failure(failure)) => Err(failure.into()),
+            Some(_) => Err(unreadable(Error::field(
+                "outcome",
+                "a copy, but none was asked for",
+            ))),
+        }
     }
 
     async fn read(
@@ -288,16 +311,11 @@ impl ReplicaTransport for Peers {
         to: NodeId,
         request: ReplicaRead,
         timeout: Duration,
-    ) -> Result<ReplicaState, ReplicaError> {
-        let request = pb::InternalGetRequest::from(&request);
-        let call = |mut client: Client, request| async move { client.internal_get(request).await };
-        let response = self
-            .ask(to, Traffic::Requests, request, timeout, call)
-            .await?;
-        match required("outcome", response.outcome).map_err(unreadable)? {
-            internal_get_response::Outcome::State(state) => state.try_into().map_err(unreadable),
-            internal_get_response::Outcome::Failure(failure) => Err(failure.into()),
-        }
+    ) -> Result<ReplicaAnswer, ReplicaError> {
+        copy_of(
+            self.replicate(to, request.fence, (&request).into(), timeout)
+                .await?,
+        )
     }
 
     async fn forward(

@@ -19,7 +19,7 @@ use crate::{pb, status};
 pub(super) struct Gate {
     name: &'static str,
     room: Room,
-    let_through: Option<&'static str>,
+    let_through: &'static [&'static str],
 }
 
 impl Gate {
@@ -27,16 +27,28 @@ impl Gate {
         Self {
             name,
             room,
-            let_through: None,
+            let_through: &[],
         }
     }
 
     /// Requests whose path ends so are neither counted nor refused.
-    pub(super) fn letting_through(self, path_end: &'static str) -> Self {
+    pub(super) fn letting_through(self, path_ends: &'static [&'static str]) -> Self {
         Self {
-            let_through: Some(path_end),
+            let_through: path_ends,
             ..self
         }
+    }
+
+    /// Room for so many requests, or why there is none.
+    pub(super) fn enter(&self, requests: usize) -> Result<OwnedSemaphorePermit, String> {
+        let place = self.room.take(requests);
+        place.ok_or_else(|| {
+            format!(
+                "overloaded: {} {} requests are under way on this node; nothing was done, back off and retry",
+                self.room.max(),
+                self.name
+            )
+        })
     }
 
     pub(super) fn guard<S>(&self, inner: S) -> Guarded<S> {
@@ -86,24 +98,20 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let Gate {
-            name,
-            room,
-            let_through,
-        } = &self.gate;
-        if let_through.is_some_and(|end| request.uri().path().ends_with(end)) {
+        let path = request.uri().path();
+        if self.gate.let_through.iter().any(|end| path.ends_with(end)) {
             return Box::pin(self.inner.call(request));
         }
-        let Some(permit) = room.take() else {
-            let limit = room.max();
-            let overloaded = pb::Failure {
-                kind: pb::ErrorKind::Overloaded.into(),
-                message: format!(
-                    "overloaded: {limit} {name} requests are under way on this node; nothing was done, back off and retry"
-                ),
-                answers: Vec::new(),
-            };
-            return Box::pin(ready(Ok(status::of_failure(overloaded).into_http())));
+        let permit = match self.gate.enter(1) {
+            Ok(permit) => permit,
+            Err(message) => {
+                let overloaded = pb::Failure {
+                    kind: pb::ErrorKind::Overloaded.into(),
+                    message,
+                    answers: Vec::new(),
+                };
+                return Box::pin(ready(Ok(status::of_failure(overloaded).into_http())));
+            }
         };
         let permit = Permit {
             _held: Arc::new(permit),

@@ -39,7 +39,7 @@ async fn next<L: Listener>(
     loop {
         match listener.accept().await {
             Ok(stream) => {
-                if let Some(slot) = room.take() {
+                if let Some(slot) = room.take(1) {
                     let cut = Box::pin(async move { while cut.changed().await.is_ok() {} });
                     return Accepted {
                         stream,

@@ -23,13 +23,14 @@ impl Room {
         }
     }
 
-    /// A place, if one is free. It is free again when it is dropped.
-    pub(super) fn take(&self) -> Option<OwnedSemaphorePermit> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok();
-        if place.is_none() {
-            self.refused.fetch_add(1, Relaxed);
+    /// So many places, if they are free. They are free again when what is returned is dropped.
+    pub(super) fn take(&self, places: usize) -> Option<OwnedSemaphorePermit> {
+        let wanted = u32::try_from(places).unwrap_or(u32::MAX);
+        let taken = Arc::clone(&self.places).try_acquire_many_owned(wanted).ok();
+        if taken.is_none() {
+            self.refused.fetch_add(places as u64, Relaxed);
         }
-        place
+        taken
     }
 
     pub(super) fn max(&self) -> usize {

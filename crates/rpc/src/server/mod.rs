@@ -12,6 +12,7 @@ mod peer;
 mod pipeline;
 mod raw;
 mod relay;
+mod replication;
 mod traced;
 
 use std::future::{Future, pending};
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dynamokv_storage::{KEY_BYTES_MAX, RawStore};
+use futures_util::future::{BoxFuture, FutureExt, Shared};
 use tokio::sync::{oneshot, watch};
 use tonic::service::RoutesBuilder;
 use tonic::transport::Server as Transport;
@@ -95,7 +97,13 @@ pub struct ServerBuilder {
     peers: Gate,
     load: Load,
     health: Health,
+    /// Completes [`Stopping`].
+    stop: oneshot::Sender<()>,
+    stopping: Stopping,
 }
+
+/// Completes when the stop was asked for: streams of other nodes are then read no further, or they would hold up the stop.
+type Stopping = Shared<BoxFuture<'static, ()>>;
 
 impl ServerBuilder {
     /// A server without services.
@@ -105,11 +113,15 @@ impl ServerBuilder {
             peers: Room::new(config.peer_requests_max),
             connections: Room::new(config.connections_max),
         };
+        let (stop, stopping) = oneshot::channel();
         Self {
+            stop,
+            stopping: stopping.map(|_| ()).boxed().shared(),
             routes: RoutesBuilder::default(),
             services: Vec::new(),
             clients: Gate::new("client", load.clients.clone()),
-            peers: Gate::new("peer", load.peers.clone()).letting_through("/PushGossip"),
+            peers: Gate::new("peer", load.peers.clone())
+                .letting_through(&["/PushGossip", "/Replicate"]),
             load,
             health: Health::default(),
             config,
@@ -152,8 +164,12 @@ impl ServerBuilder {
     /// Serves `DynamoRPC`.
     #[must_use]
     pub fn peer(mut self, service: Arc<impl PeerService>) -> Self {
-        let server = DynamoRpcServer::new(peer::Handler::new(service))
-            .max_decoding_message_size(self.config.peer_message_bytes_max);
+        let server = DynamoRpcServer::new(peer::Handler::new(
+            service,
+            self.peers.clone(),
+            self.stopping.clone(),
+        ))
+        .max_decoding_message_size(self.config.peer_message_bytes_max);
         self.routes.add_service(self.peers.guard(server));
         self.services.push(pb::dynamo_rpc_server::SERVICE_NAME);
         self
@@ -203,8 +219,8 @@ impl ServerBuilder {
         let signal = async {
             shutdown.await;
             self.health.stop();
-            // The receiver lives as long as this future does.
-            let _ = stop.send(());
+            // The receivers live as long as this future does, or nobody minds.
+            let _ = (stop.send(()), self.stop.send(()));
         };
         let grace = async {
             match stopping.await {

@@ -3,20 +3,31 @@
 use std::sync::Arc;
 
 use dynamokv_gossip::{Error as GossipError, Message};
-use tonic::{Request, Response, Status};
+use futures_util::stream::{BoxStream, StreamExt};
+use tonic::{Request, Response, Status, Streaming};
 
+use super::Stopping;
+use super::gate::Gate;
+use super::replication::Replication;
 use crate::convert::forwarded_outcome;
 use crate::error::required;
-use crate::pb::{internal_get_response, push_gossip_response};
+use crate::pb::push_gossip_response;
 use crate::{Error, PeerService, pb, status};
 
 pub(super) struct Handler<S> {
     service: Arc<S>,
+    /// Counts the requests within streams.
+    gate: Gate,
+    stopping: Stopping,
 }
 
 impl<S> Handler<S> {
-    pub(super) fn new(service: Arc<S>) -> Self {
-        Self { service }
+    pub(super) fn new(service: Arc<S>, gate: Gate, stopping: Stopping) -> Self {
+        Self {
+            service,
+            gate,
+            stopping,
+        }
     }
 }
 
@@ -36,13 +47,21 @@ impl<S: PeerService> pb::dynamo_rpc_server::DynamoRpc for Handler<S> {
         request: Request<pb::InternalGetRequest>,
     ) -> Result<Response<pb::InternalGetResponse>, Status> {
         let question = read(request)?;
-        let outcome = match self.service.internal_get(question).await {
-            Ok(copy) => internal_get_response::Outcome::State((&copy).into()),
-            Err(error) => internal_get_response::Outcome::Failure(error.into()),
-        };
-        Ok(Response::new(pb::InternalGetResponse {
-            outcome: Some(outcome),
-        }))
+        Ok(Response::new(
+            self.service.internal_get(question).await.into(),
+        ))
+    }
+
+    type ReplicateStream = BoxStream<'static, Result<pb::ReplicateResponse, Status>>;
+
+    async fn replicate(
+        &self,
+        request: Request<Streaming<pb::ReplicateRequest>>,
+    ) -> Result<Response<Self::ReplicateStream>, Status> {
+        let requests = request.into_inner().take_until(self.stopping.clone());
+        let service = Arc::clone(&self.service);
+        let replication = Replication::new(service, requests, self.gate.clone());
+        Ok(Response::new(replication.boxed()))
     }
 
     async fn forward_put(

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use dynamokv_antientropy::{Answer as TreeAnswer, Question};
 use dynamokv_coordinator::{
     Answer, AnswerKind, Error, Fence, Forwarded, GetReply, GetRequest, Options, PutReply,
-    PutRequest, ReplicaError, ReplicaRead, ReplicaState, ReplicaWrite,
+    PutRequest, ReplicaAnswer, ReplicaError, ReplicaRead, ReplicaState, ReplicaWrite,
 };
 use dynamokv_gossip::Message;
 use dynamokv_handoff::{CollectRequest, Entry, HintRequest, Page, RangeRequest};
@@ -17,7 +17,7 @@ use dynamokv_rpc::{
     AdminError, AdminService, KeyPage, KeyScan, KeyStates, KeysRequest, KvService, PeerService,
     Topology, pb,
 };
-use dynamokv_storage::{ObjectKey, State, Value};
+use dynamokv_storage::{ObjectKey, State, StateHash, Value};
 use dynamokv_vclock::{ActorId, Dot, Epoch, HybridTime};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -193,6 +193,7 @@ pub(crate) const PAGE_KEYS: usize = 3;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Asked {
     Put(ReplicaWrite),
+    PutAll(Vec<ReplicaWrite>),
     Get(ReplicaRead),
     Forward(Forwarded),
     SendHints(Fence, Vec<Entry>),
@@ -207,9 +208,11 @@ pub(crate) enum Asked {
 /// Answers as it was told to.
 pub(crate) struct FakePeer {
     pub(crate) barrier: Barrier,
+    /// For copies that arrive together.
+    pub(crate) put_barrier: Barrier,
     pub(crate) asked: Mutex<Vec<Asked>>,
     pub(crate) put: Result<(), ReplicaError>,
-    pub(crate) get: Result<ReplicaState, ReplicaError>,
+    pub(crate) get: Result<ReplicaAnswer, ReplicaError>,
     pub(crate) forward: Result<PutReply, Error>,
     pub(crate) hints: Result<Vec<bool>, ReplicaError>,
     pub(crate) page: Result<Page, ReplicaError>,
@@ -233,9 +236,10 @@ impl Default for FakePeer {
     fn default() -> Self {
         Self {
             barrier: Barrier::default(),
+            put_barrier: Barrier::default(),
             asked: Mutex::default(),
             put: Ok(()),
-            get: Ok(ReplicaState::default()),
+            get: Ok(ReplicaAnswer::Copy(ReplicaState::default())),
             forward: Err(Error::NotMember),
             hints: Ok(Vec::new()),
             page: Ok(Page::default()),
@@ -252,7 +256,14 @@ impl PeerService for FakePeer {
         self.put.clone()
     }
 
-    async fn internal_get(&self, read: ReplicaRead) -> Result<ReplicaState, ReplicaError> {
+    async fn internal_put_all(&self, writes: Vec<ReplicaWrite>) -> Vec<Result<(), ReplicaError>> {
+        let results = vec![self.put.clone(); writes.len()];
+        self.begin(Asked::PutAll(writes)).await;
+        self.put_barrier.pass().await;
+        results
+    }
+
+    async fn internal_get(&self, read: ReplicaRead) -> Result<ReplicaAnswer, ReplicaError> {
         self.begin(Asked::Get(read)).await;
         self.get.clone()
     }
@@ -453,6 +464,7 @@ pub(crate) fn read(name: &str) -> ReplicaRead {
         fence: fence(),
         key: key(name),
         as_fallback: true,
+        known: Some(StateHash(1 << 77 | 5)),
     }
 }
 

@@ -78,7 +78,7 @@ async fn peers_and_clients_reach_a_server_over_any_network() {
     soon(reached.write(NODE, write("w"), PATIENCE))
         .await
         .unwrap();
-    assert_eq!(fake.take_asked(), [Asked::Put(write("w"))]);
+    assert_eq!(fake.take_asked(), [Asked::PutAll(vec![write("w")])]);
 
     let endpoint = Endpoint::from_shared(format!("http://{ADDRESS}")).unwrap();
     let mut health = HealthClient::new(channel_over(&endpoint, caller.clone()));

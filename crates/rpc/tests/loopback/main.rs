@@ -8,5 +8,6 @@ mod in_memory;
 mod kv;
 mod peers;
 mod raw;
+mod replication;
 mod running;
 mod serving;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use dynamokv_antientropy::{Answer as TreeAnswer, Difference, Question};
 use dynamokv_coordinator::{
-    Answer, AnswerKind, Error, ErrorKind, PutReply, Refusal, ReplicaError, ReplicaState,
-    ReplicaTransport,
+    Answer, AnswerKind, Error, ErrorKind, PutReply, Refusal, ReplicaAnswer, ReplicaError,
+    ReplicaState, ReplicaTransport,
 };
 use dynamokv_gossip::{
     Ack, Error as GossipError, FORMAT_VERSION, GossipTransport, Header, Message, TransportError,
@@ -34,17 +34,17 @@ impl AddressBook for Book {
     }
 }
 
-fn peers_at(address: SocketAddr) -> Peers {
+pub(crate) fn peers_at(address: SocketAddr) -> Peers {
     let book = Book::default();
     book.0.lock().insert(NODE, address.to_string());
     Peers::new(Arc::new(book), PeersConfig::default())
 }
 
-fn builder(fake: &Arc<FakePeer>) -> ServerBuilder {
+pub(crate) fn builder(fake: &Arc<FakePeer>) -> ServerBuilder {
     ServerBuilder::new(ServerConfig::default()).peer(Arc::clone(fake))
 }
 
-async fn start(fake: FakePeer) -> (Arc<FakePeer>, Peers, Running) {
+pub(crate) async fn start(fake: FakePeer) -> (Arc<FakePeer>, Peers, Running) {
     let fake = Arc::new(fake);
     let server = Running::start(builder(&fake)).await;
     let peers = peers_at(server.address);
@@ -120,10 +120,10 @@ async fn questions_and_answers_arrive_as_they_were_sent() {
         }],
         coordinator: NODE,
     };
-    let copy = ReplicaState {
+    let copy = ReplicaAnswer::Copy(ReplicaState {
         state: state("copy"),
         marked: true,
-    };
+    });
     let (fake, peers, _server) = start(FakePeer {
         get: Ok(copy.clone()),
         forward: Ok(reply.clone()),
@@ -191,7 +191,7 @@ async fn questions_and_answers_arrive_as_they_were_sent() {
     let mut sent = forwarded("f");
     sent.put.options.timeout = Some(PATIENCE - Duration::from_millis(50));
     let expected = [
-        Asked::Put(write("w")),
+        Asked::PutAll(vec![write("w")]),
         Asked::Get(read("r")),
         Asked::Forward(sent),
         Asked::Keys(fence(), key_scan()),

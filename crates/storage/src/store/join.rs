@@ -67,8 +67,8 @@ impl ObjectStore {
         })
     }
 
-    /// As many [`join`](Self::join)s, of a few keys in each batch: for repairs, whose keys are many and small. Returns the number
-    /// of the last write; `None` if there was nothing to join.
+    /// As many [`join`](Self::join)s, of a few keys in each batch: for copies that arrive together. Returns the number of the last
+    /// write; `None` if there was nothing to join.
     ///
     /// # Errors
     /// As those of [`join`](Self::join); what stood before the failing batch is joined then.

@@ -217,13 +217,17 @@ impl ObjectStore {
     /// [`Error::Damaged`] for an unreadable record, or the engine's failure.
     pub fn get(&self, key: &ObjectKey) -> Result<Option<State>> {
         let found = key.with_encoded(|engine_key| self.load(key, engine_key))?;
-        match found.damage {
-            Some(reason) => Err(Error::Damaged {
-                key: key.clone(),
-                reason,
-            }),
-            None => Ok(found.state_bytes.map(|_| found.state)),
-        }
+        found.readable(key)
+    }
+
+    /// As [`get`](Self::get), with the state's hash. O(size of the state).
+    ///
+    /// # Errors
+    /// As those of [`get`](Self::get).
+    pub fn get_hashed(&self, key: &ObjectKey) -> Result<Option<(State, StateHash)>> {
+        let found = key.with_encoded(|engine_key| self.load(key, engine_key))?;
+        let hash = found.hash(key);
+        Ok(found.readable(key)?.zip(hash))
     }
 
     /// Waits until the write is as durable as the policy asks.
@@ -452,6 +456,17 @@ struct Stored {
 }
 
 impl Stored {
+    /// The state, if there is a record.
+    fn readable(self, key: &ObjectKey) -> Result<Option<State>> {
+        match self.damage {
+            Some(reason) => Err(Error::Damaged {
+                key: key.clone(),
+                reason,
+            }),
+            None => Ok(self.state_bytes.map(|_| self.state)),
+        }
+    }
+
     /// Computed on demand: hashing a large state costs as much as reading it, and readers need no hash.
     fn hash(&self, key: &ObjectKey) -> Option<StateHash> {
         let bytes = self.state_bytes.as_ref()?;

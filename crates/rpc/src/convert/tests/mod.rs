@@ -13,6 +13,7 @@ use dynamokv_coordinator::{
 use dynamokv_gossip::ClusterFacts;
 use dynamokv_handoff::{Entry, HintRequest, Page, RangeRequest};
 use dynamokv_ring::{Member, NodeId, PartitionId};
+use dynamokv_storage::StateHash;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -33,11 +34,16 @@ proptest! {
     #[test]
     fn replica_requests_and_copies_travel_unchanged(
         fence in fence(), key in key(), state in state(), hint_for in option::of(node()), flag in any::<bool>(),
+        hash in option::of(any::<u128>()),
     ) {
         let write = ReplicaWrite { fence, key: key.clone(), delta: Arc::new(state.clone()), hint_for };
-        prop_assert_eq!(ReplicaWrite::try_from(travel(&pb::InternalPutRequest::from(&write))), Ok(write));
-        let read = ReplicaRead { fence, key, as_fallback: flag };
-        prop_assert_eq!(ReplicaRead::try_from(travel(&pb::InternalGetRequest::from(&read))), Ok(read));
+        prop_assert_eq!(ReplicaWrite::try_from(travel(&pb::InternalPutRequest::from(&write))), Ok(write.clone()));
+        let on_stream = replicated_from(fence, travel(&pb::ReplicaRequest::from(&write)));
+        prop_assert_eq!(on_stream, Ok(Replicated::Write(write)));
+        let read = ReplicaRead { fence, key, as_fallback: flag, known: hash.map(StateHash) };
+        prop_assert_eq!(ReplicaRead::try_from(travel(&pb::InternalGetRequest::from(&read))), Ok(read.clone()));
+        let on_stream = replicated_from(fence, travel(&pb::ReplicaRequest::from(&read)));
+        prop_assert_eq!(on_stream, Ok(Replicated::Read(read)));
         let copy = ReplicaState { state, marked: flag };
         prop_assert_eq!(ReplicaState::try_from(travel(&pb::ReplicaState::from(&copy))), Ok(copy));
     }

@@ -1,0 +1,163 @@
+//! Requests of another node over one stream, answered as they end.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use dynamokv_coordinator::{ReplicaAnswer, ReplicaError, ReplicaRead, ReplicaWrite};
+use futures_util::future::{BoxFuture, FutureExt, ready};
+use futures_util::stream::{FuturesUnordered, Stream, StreamExt};
+use prost::Message;
+use tokio::sync::OwnedSemaphorePermit;
+use tonic::Status;
+
+use super::gate::Gate;
+use crate::convert::{Replicated, fence_from, replicated_from};
+use crate::pb::replica_result::Outcome;
+use crate::{PeerService, pb, status};
+
+/// The answers to `requests`: each message brings what has ended by then. What arrived together is written together.
+pub(super) struct Replication<S, I> {
+    service: Arc<S>,
+    /// `None` after its end.
+    requests: Option<I>,
+    gate: Gate,
+    under_way: FuturesUnordered<BoxFuture<'static, Vec<pb::ReplicaResult>>>,
+}
+
+impl<S: PeerService, I> Replication<S, I> {
+    pub(super) fn new(service: Arc<S>, requests: I, gate: Gate) -> Self {
+        Self {
+            service,
+            requests: Some(requests),
+            gate,
+            under_way: FuturesUnordered::new(),
+        }
+    }
+
+    fn begin(&mut self, message: pb::ReplicateRequest) -> crate::Result<()> {
+        let fence = fence_from(message.fence)?;
+        let place = match self.gate.enter(message.requests.len()) {
+            Ok(place) => Arc::new(place),
+            Err(words) => {
+                let refused = message.requests.iter();
+                let refused =
+                    refused.map(|request| failure(request.id, ReplicaError::Failed(words.clone())));
+                self.under_way.push(Box::pin(ready(refused.collect())));
+                return Ok(());
+            }
+        };
+        let (mut writes, mut reads, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
+        for request in message.requests {
+            let id = request.id;
+            match replicated_from(fence, request) {
+                Ok(Replicated::Write(write)) => writes.push((id, write)),
+                Ok(Replicated::Read(read)) => reads.push((id, read)),
+                Err(error) => {
+                    unreadable.push(failure(id, ReplicaError::Failed(error.to_string())));
+                }
+            }
+        }
+        let service = &self.service;
+        if !reads.is_empty() || !unreadable.is_empty() {
+            let answered = read_all(Arc::clone(service), reads, unreadable);
+            self.under_way.push(holding(Arc::clone(&place), answered));
+        }
+        if !writes.is_empty() {
+            let written = write_all(Arc::clone(service), writes);
+            self.under_way.push(holding(place, written));
+        }
+        Ok(())
+    }
+
+    /// What has ended, up to a message full.
+    fn ended(&mut self, context: &mut Context<'_>) -> Vec<pb::ReplicaResult> {
+        let (mut results, mut bytes) = (Vec::new(), 0);
+        while bytes < MESSAGE_BYTES
+            && let Poll::Ready(Some(some)) = self.under_way.poll_next_unpin(context)
+        {
+            bytes += some.iter().map(Message::encoded_len).sum::<usize>();
+            results.extend(some);
+        }
+        results
+    }
+}
+
+impl<S, I> Stream for Replication<S, I>
+where
+    S: PeerService,
+    I: Stream<Item = Result<pb::ReplicateRequest, Status>> + Unpin,
+{
+    type Item = Result<pb::ReplicateResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        // One message, then what has ended: answers do not wait until a busy sender pauses.
+        if let Some(requests) = &mut self.requests {
+            match requests.poll_next_unpin(context) {
+                Poll::Ready(Some(message)) => {
+                    self.begin(message?)
+                        .map_err(|error| status::of_message(&error))?;
+                    // There may be another one.
+                    context.waker().wake_by_ref();
+                }
+                Poll::Ready(None) => self.requests = None,
+                Poll::Pending => {}
+            }
+        }
+        let results = self.ended(context);
+        if !results.is_empty() {
+            return Poll::Ready(Some(Ok(pb::ReplicateResponse { results })));
+        }
+        if self.requests.is_none() && self.under_way.is_empty() {
+            return Poll::Ready(None);
+        }
+        Poll::Pending
+    }
+}
+
+impl<S, I> Unpin for Replication<S, I> {}
+
+fn holding<R>(
+    place: Arc<OwnedSemaphorePermit>,
+    work: impl Future<Output = R> + Send + 'static,
+) -> BoxFuture<'static, R> {
+    Box::pin(work.inspect(move |_| drop(place)))
+}
+
+async fn read_all<S: PeerService>(
+    service: Arc<S>,
+    reads: Vec<(u64, ReplicaRead)>,
+    mut results: Vec<pb::ReplicaResult>,
+) -> Vec<pb::ReplicaResult> {
+    results.reserve(reads.len());
+    for (id, read) in reads {
+        let outcome = match service.internal_get(read).await {
+            Ok(ReplicaAnswer::Copy(copy)) => Some(Outcome::State((&copy).into())),
+            Ok(ReplicaAnswer::Same { marked }) => Some(Outcome::SameAndMarked(marked)),
+            Err(error) => Some(Outcome::Failure(error.into())),
+        };
+        results.push(pb::ReplicaResult { id, outcome });
+    }
+    results
+}
+
+async fn write_all<S: PeerService>(
+    service: Arc<S>,
+    writes: Vec<(u64, ReplicaWrite)>,
+) -> Vec<pb::ReplicaResult> {
+    let (ids, writes): (Vec<u64>, Vec<ReplicaWrite>) = writes.into_iter().unzip();
+    let results = service.internal_put_all(writes).await;
+    let result = |(id, result): (u64, Result<(), ReplicaError>)| match result {
+        Ok(()) => pb::ReplicaResult { id, outcome: None },
+        Err(error) => failure(id, error),
+    };
+    ids.into_iter().zip(results).map(result).collect()
+}
+
+fn failure(id: u64, error: ReplicaError) -> pb::ReplicaResult {
+    let outcome = Some(Outcome::Failure(error.into()));
+    pb::ReplicaResult { id, outcome }
+}
+
+/// About so much goes into one message.
+const MESSAGE_BYTES: usize = 64 << 10;
