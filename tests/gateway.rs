@@ -10,7 +10,7 @@ use dynamokv::rpc::pb::{GetRequest, PutRequest};
 use dynamokv_client::{Client, Context, Operation};
 use dynamokv_gateway::{Gateway, GatewayConfig};
 use futures_util::TryStreamExt;
-use support::http::{self, Answer};
+use support::http::{self, Answer, sample};
 use support::{Cell, config, eventually};
 
 async fn gateway(cells: &[Cell]) -> Gateway {
@@ -18,6 +18,7 @@ async fn gateway(cells: &[Cell]) -> Gateway {
     config.seeds = cells.iter().map(|cell| cell.address().to_owned()).collect();
     config.http_listen = "127.0.0.1:0".to_owned();
     config.grpc_listen = Some("127.0.0.1:0".to_owned());
+    config.admin_listen = Some("127.0.0.1:0".to_owned());
     let gateway = Gateway::start(config).await.unwrap();
     eventually("the gateway is ready", async || {
         http::get(gateway.http_address(), "/readyz").await.0 == 200
@@ -205,6 +206,52 @@ async fn a_node_that_fails_is_not_noticed_through_a_gateway() {
     for n in 0..40 {
         let read = get(address, &format!("key-{n}")).await;
         assert_eq!((read.status, read.body.as_str()), (200, "w"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_tells_what_it_does_and_is_ready_while_a_node_answers() {
+    let mut cells = support::cluster(3).await;
+    let gateway = gateway(&cells).await;
+    let (address, admin) = (gateway.http_address(), gateway.admin_address().unwrap());
+    for n in 0..10 {
+        let written = put(address, &format!("key-{n}"), "v", None).await;
+        assert_eq!(written.status, 204);
+    }
+    assert_eq!(get(address, "key-1").await.status, 200);
+    let wrong = http::send(address, "GET", &(path("a") + "?r=9"), &[], "").await;
+    assert_eq!(wrong.status, 400);
+    let page = http::get(admin, "/metrics").await.1;
+    let of = |operation, outcome| {
+        let labels = format!("operation=\"{operation}\",outcome=\"{outcome}\"");
+        sample(
+            &page,
+            &format!("dynamokv_gateway_requests_total{{{labels}}}"),
+        )
+    };
+    assert_eq!((of("put", "ok"), of("get", "ok")), (10.0, 1.0));
+    assert_eq!((of("get", "invalid"), of("delete", "ok")), (1.0, 0.0));
+    assert_eq!(sample(&page, "dynamokv_gateway_nodes"), 3.0);
+    assert_eq!(sample(&page, "dynamokv_gateway_retries_total"), 0.0);
+
+    cells[1].kill().await;
+    for n in 0..30 {
+        assert!(get(address, &format!("key-{n}")).await.status < 500);
+    }
+    let page = http::get(admin, "/metrics").await.1;
+    assert!(
+        sample(&page, "dynamokv_gateway_retries_total") >= 1.0,
+        "{page}"
+    );
+    for port in [address, admin] {
+        assert_eq!(http::get(port, "/readyz").await.0, 200, "two nodes answer");
+    }
+    for cell in [0, 2] {
+        cells[cell].kill().await;
+    }
+    for port in [address, admin] {
+        assert_eq!(http::get(port, "/readyz").await.0, 503, "no node answers");
+        assert_eq!(http::get(port, "/livez").await.0, 200);
     }
 }
 
