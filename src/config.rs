@@ -92,6 +92,11 @@ pub struct NodeConfig {
     pub snapshot_dir: Option<PathBuf>,
     /// What keeps the data.
     pub engine: EngineKind,
+    /// Memory of RocksDB in MiB: blocks, filters, indices and write buffers.
+    #[schemars(range(min = 4))]
+    pub memory_mib: usize,
+    /// Memory in MiB for records that were read or written lately, beside that of the engine; 0 for none.
+    pub cache_mib: usize,
     /// When a write counts as acknowledged.
     pub durability: DurabilityMode,
     /// Milliseconds between syncs with `durability = "interval"`.
@@ -227,6 +232,8 @@ impl Default for NodeConfig {
             hint_age_max_s: 3 * DAY_S,
             transfer_mib_per_second: 64,
             transfer_page_kib: 1_024,
+            memory_mib: 128,
+            cache_mib: 32,
             siblings_soft: 16,
             siblings_hard: 256,
             in_flight_max: 4_096,

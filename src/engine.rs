@@ -22,7 +22,10 @@ pub(crate) fn open(config: &NodeConfig) -> Result<Arc<dyn Engine>, Error> {
             dynamokv_storage::RocksEngine::open(
                 &config.data_dir,
                 families,
-                &dynamokv_storage::RocksOptions::default(),
+                &dynamokv_storage::RocksOptions {
+                    memory_bytes: config.memory_mib.saturating_mul(1 << 20),
+                    ..Default::default()
+                },
             )
             .map_err(|error| Error::from(error).in_folder(&config.data_dir))?,
         ),

@@ -30,6 +30,7 @@ pub(crate) fn open_store(
         sibling_limit_soft: config.siblings_soft,
         sibling_limit_hard: config.siblings_hard,
         value_bytes_max: config.value_bytes_max,
+        cache_bytes: config.cache_mib.saturating_mul(MIB),
         ..StoreOptions::new(id.0, around.random_seed)
     };
     let trees = Arc::new(Forest::new(false));
@@ -162,3 +163,5 @@ fn status_at_start(remembered: &Remembered, id: NodeId, replaces: bool) -> Statu
         (false, false) => Status::Joining,
     }
 }
+
+const MIB: usize = 1 << 20;

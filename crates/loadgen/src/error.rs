@@ -18,6 +18,12 @@ pub enum Error {
         /// The store's words.
         reason: String,
     },
+    /// A process whose CPU time is asked for is not there: name one that is.
+    #[error("there is no process {id}")]
+    Process {
+        /// Its id.
+        id: u32,
+    },
 }
 
 impl Error {

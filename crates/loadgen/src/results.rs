@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cpu::CpuUse;
 use crate::mix::Action;
 use crate::plan::Plan;
 use crate::record::{Latencies, Record};
@@ -54,6 +55,9 @@ pub struct RunResult {
     pub window_s: f64,
     /// What ended in each window, failures left out. The last one may be cut short.
     pub timeline: Vec<Window>,
+    /// What it cost in CPU time, if somebody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<CpuUse>,
 }
 
 /// Failures of one kind.
@@ -185,6 +189,7 @@ impl RunResult {
             actions,
             window_s: window.as_secs_f64(),
             timeline: timeline.collect(),
+            cpu: None,
         }
     }
 

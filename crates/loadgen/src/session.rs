@@ -1,5 +1,6 @@
 //! Loads and runs.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::{JoinError, JoinSet};
 
+use crate::cpu::{CpuUse, Meter, metered};
 use crate::dice::Dice;
 use crate::drive::{Worker, closed, open};
 use crate::keys::key;
@@ -76,6 +78,7 @@ impl<T: Target> Session<T> {
     pub fn run(&self, plan: Plan) -> Result<Run<T>> {
         plan.validate()?;
         Ok(Run {
+            meter: None,
             worker: Arc::new(Worker {
                 recorder: Recorder::new(plan.warm_up, plan.duration),
                 target: self.target.clone(),
@@ -93,6 +96,7 @@ impl<T: Target> Session<T> {
 #[derive(Debug)]
 pub struct Run<T: Target> {
     pub(crate) worker: Arc<Worker<T>>,
+    meter: Option<Arc<dyn Meter>>,
 }
 
 impl<T: Target> Run<T> {
@@ -101,10 +105,34 @@ impl<T: Target> Run<T> {
         self.worker.recorder.progress()
     }
 
+    /// Has the CPU time read at both edges of the measured time, for [`RunResult::cpu`].
+    #[must_use]
+    pub fn metered(mut self, meter: Arc<dyn Meter>) -> Self {
+        self.meter = Some(meter);
+        self
+    }
+
     /// Does it: warm-up, measured time, and the end of what is under way then. `name` is for the report.
     pub async fn drive(self, name: impl Into<String>) -> RunResult {
+        let (unsent, cpu) = self.measured(self.load()).await;
+        RunResult {
+            cpu,
+            ..self.result(name, unsent)
+        }
+    }
+
+    /// Does `load` with a look at the meter, if there is one.
+    pub(crate) async fn measured<R>(&self, load: impl Future<Output = R>) -> (R, Option<CpuUse>) {
+        let Some(meter) = &self.meter else {
+            return (load.await, None);
+        };
+        metered(meter.as_ref(), &self.progress(), &self.worker.plan, load).await
+    }
+
+    /// The loop of the plan; gives the number of actions that could not begin.
+    async fn load(&self) -> u64 {
         let plan = &self.worker.plan;
-        let unsent = match plan.pace {
+        match plan.pace {
             Pace::Closed { in_flight } => {
                 closed(&self.worker, in_flight).await;
                 0
@@ -118,8 +146,7 @@ impl<T: Target> Run<T> {
                 let pacer = Punctual::start(schedule.clone(), plan.warm_up + plan.duration);
                 open(&self.worker, pacer, schedule, in_flight_max).await
             }
-        };
-        self.result(name, unsent)
+        }
     }
 
     pub(crate) fn result(&self, name: impl Into<String>, unsent: u64) -> RunResult {

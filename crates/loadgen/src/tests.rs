@@ -119,8 +119,15 @@ fn plan(workload: &str, pace: Pace) -> Plan {
 }
 
 async fn drive(session: &Session<Store>, plan: Plan) -> RunResult {
-    let run = session.run(plan.clone()).unwrap();
-    let unsent = match plan.pace {
+    let run = session.run(plan).unwrap();
+    let unsent = load(&run).await;
+    run.result("run", unsent)
+}
+
+/// As [`Run::drive`](crate::Run::drive) does it, but for the pacer.
+async fn load(run: &Run<Store>) -> u64 {
+    let plan = run.worker.plan.clone();
+    match plan.pace {
         Pace::Closed { in_flight } => {
             closed(&run.worker, in_flight).await;
             0
@@ -138,8 +145,7 @@ async fn drive(session: &Session<Store>, plan: Plan) -> RunResult {
             };
             open(&run.worker, pacer, schedule, in_flight_max).await
         }
-    };
-    run.result("run", unsent)
+    }
 }
 
 const CLOSED: Pace = Pace::Closed { in_flight: 1 };
@@ -227,6 +233,79 @@ async fn the_warm_up_does_not_count() {
         result.throughput
     );
     assert_eq!(result.timeline.len(), 10);
+}
+
+/// Processes of which the first works all the time, the second a quarter of it, and the load tool half of it, until they end.
+#[derive(Debug)]
+struct Clockwork {
+    start: Instant,
+    end: Duration,
+}
+
+impl Meter for Clockwork {
+    fn read(&self) -> Option<Reading> {
+        let now = self.start.elapsed();
+        (now < self.end).then(|| Reading {
+            servers: vec![now, now / 4],
+            load_tool: now / 2,
+        })
+    }
+}
+
+async fn cpu_of(plan: Plan, end: Duration) -> (RunResult, Option<CpuUse>) {
+    let session = Session::new(Store::new(NEVER), plan.records);
+    let start = Instant::now();
+    let run = session.run(plan).unwrap();
+    let run = run.metered(Arc::new(Clockwork { start, end }));
+    let (unsent, cpu) = run.measured(load(&run)).await;
+    (run.result("run", unsent), cpu)
+}
+
+#[tokio::test(start_paused = true)]
+async fn cpu_time_is_that_of_the_measured_time_by_what_ended_in_it() {
+    let never = Duration::MAX;
+    let plan = Plan {
+        warm_up: Duration::from_secs(3),
+        ..plan("get", even(500.0, 10_000))
+    };
+    let (result, cpu) = cpu_of(plan.clone(), never).await;
+    let cpu = cpu.unwrap();
+    assert!((cpu.elapsed_s - 10.0).abs() < 0.01, "{cpu:?}");
+    assert!((cpu.servers_s[0] - 10.0).abs() < 0.01, "{cpu:?}");
+    assert!((cpu.servers_s[1] - 2.5).abs() < 0.01, "{cpu:?}");
+    assert!((cpu.load_tool_s - 5.0).abs() < 0.01, "{cpu:?}");
+    assert!(
+        cpu.operations.abs_diff(result.operations) <= 2,
+        "{cpu:?} of {}",
+        result.operations
+    );
+    // 12.5 s of 5,000 operations.
+    assert!(
+        (cpu.servers_ms_per_operation.unwrap() - 2.5).abs() < 0.01,
+        "{cpu:?}"
+    );
+
+    let short = Plan {
+        pattern: Pattern::Sequential,
+        records: 2_000,
+        ..plan.clone()
+    };
+    let (_, cpu) = cpu_of(short.clone(), never).await;
+    let cpu = cpu.unwrap();
+    assert!(
+        (cpu.elapsed_s - 1.0).abs() < 0.01 && cpu.operations.abs_diff(500) <= 2,
+        "nothing counts after the last one: {cpu:?}"
+    );
+    let none = cpu_of(
+        Plan {
+            records: 1_000,
+            ..short
+        },
+        never,
+    );
+    assert_eq!(none.await.1, None, "all ended before the measured time");
+    let gone = cpu_of(plan, Duration::from_secs(5));
+    assert_eq!(gone.await.1, None, "a process ended meanwhile");
 }
 
 #[tokio::test(start_paused = true)]

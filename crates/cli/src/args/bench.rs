@@ -14,9 +14,13 @@ use crate::node::Connect;
 pub(crate) struct BenchArgs {
     #[command(flatten)]
     pub(crate) connect: Connect,
-    /// YCSB's a, b, c, d or f, or only one action: get, put, insert or delete
-    #[arg(default_value = "a")]
-    workload: String,
+    /// YCSB's a, b, c, d or f, or only one action: get, put, insert or delete; one after another of several with commas
+    #[arg(
+        default_value = "a",
+        value_delimiter = ',',
+        value_name = "WORKLOAD,..."
+    )]
+    workloads: Vec<String>,
     /// Records that are there before the run; those that are missing are written first
     #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
     pub(crate) records: u64,
@@ -67,6 +71,9 @@ pub(crate) struct BenchArgs {
     pub(crate) no_fill: bool,
     #[command(flatten)]
     pub(crate) quorum: Quorum,
+    /// Processes of nodes on this machine whose CPU time is counted, by their ids
+    #[arg(long, value_name = "PID,...", value_delimiter = ',')]
+    pub(crate) watch_pids: Vec<u32>,
     /// File to keep the results in, as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) save: Option<PathBuf>,
@@ -124,8 +131,14 @@ enum Seen {
 impl BenchArgs {
     /// The runs with their names.
     pub(crate) fn plans(&self) -> Result<Vec<(String, Plan)>> {
+        let of_each = self.workloads.iter().map(|workload| self.of(workload));
+        Ok(of_each.collect::<Result<Vec<_>>>()?.concat())
+    }
+
+    /// The runs of one workload.
+    fn of(&self, workload: &str) -> Result<Vec<(String, Plan)>> {
         let wrong = |error: dynamokv_loadgen::Error| Error::Usage(error.to_string());
-        let (mix, usual) = Plan::workload(&self.workload).map_err(wrong)?;
+        let (mix, usual) = Plan::workload(workload).map_err(wrong)?;
         let pattern = self
             .pattern
             .map_or(usual, |pattern| self.popularity(pattern));
@@ -148,7 +161,7 @@ impl BenchArgs {
         };
         let plans: Result<Vec<(String, Plan)>> = self
             .paces()
-            .map(|(name, pace)| Ok((format!("{}, {name}", self.workload), plan(pace)?)))
+            .map(|(name, pace)| Ok((format!("{workload}, {name}"), plan(pace)?)))
             .collect();
         let plans = plans?;
         for (_, plan) in &plans {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dynamokv_client::{Client, Context, Done, Operation, Pipeline};
 use dynamokv_loadgen::{
-    Failure, FailureKind, Progress, Results, Seen, Session, Target, compare, html,
+    Failure, FailureKind, Meter, Processes, Progress, Results, Seen, Session, Target, compare, html,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -22,6 +22,7 @@ use crate::view::Load;
 pub(super) async fn bench(args: &BenchArgs, screen: &Screen) -> Result<()> {
     let plans = args.plans()?;
     let before = args.compare.as_deref().map(read).transpose()?;
+    let meter = watched(&args.watch_pids)?;
     let client = data::client(&args.connect, &args.quorum).await?;
     let mut results = Results::new(about(args, &client));
     let store = match args.mode {
@@ -36,11 +37,18 @@ pub(super) async fn bench(args: &BenchArgs, screen: &Screen) -> Result<()> {
         filled.map_err(|error| Error::NotDone(error.to_string()))?;
     }
     for (name, plan) in plans {
-        let run = session
+        let mut run = session
             .run(plan)
             .map_err(|error| Error::Usage(error.to_string()))?;
+        if let Some(meter) = &meter {
+            run = run.metered(Arc::clone(meter));
+        }
         let progress = run.progress();
         let result = shown_while(screen, &name, 0, progress, run.drive(name.as_str())).await;
+        if meter.is_some() && result.cpu.is_none() {
+            let reason = format!("{name}: a process that is watched has ended");
+            return Err(Error::NotDone(reason));
+        }
         results.runs.push(result);
     }
     if let Some(path) = &args.save {
@@ -53,6 +61,16 @@ pub(super) async fn bench(args: &BenchArgs, screen: &Screen) -> Result<()> {
     }
     let compared = before.map(|before| compare(&before, &results));
     shown(screen.show(&Load { results, compared }))
+}
+
+/// The accounts of the processes to be watched, if there are any.
+fn watched(ids: &[u32]) -> Result<Option<Arc<dyn Meter>>> {
+    if ids.is_empty() {
+        return Ok(None);
+    }
+    let processes =
+        Processes::new(ids).map_err(|error| Error::Usage(format!("watch-pids: {error}")))?;
+    Ok(Some(Arc::new(processes)))
 }
 
 fn read(path: &Path) -> Result<Results> {

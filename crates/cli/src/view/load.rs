@@ -73,6 +73,18 @@ fn remarks(run: &RunResult, text: &mut String, ink: Ink) {
             format!("{count} {}, such as: {}", failure.kind, failure.example),
         );
     }
+    if let Some(cpu) = &run.cpu
+        && let Some(servers) = cpu.servers_ms_per_operation
+        && let Some(load_tool) = cpu.load_tool_ms_per_operation
+    {
+        let processes = counted(cpu.servers_s.len() as u64, "process", "processes");
+        say(
+            Mood::Plain,
+            format!(
+                "{servers:.3} ms of CPU a request in {processes}, {load_tool:.3} ms in this one"
+            ),
+        );
+    }
     if run.unsent > 0 {
         let count = counted(run.unsent, "request", "requests");
         say(

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dynamokv_loadgen::{
-    Action, ActionResult, Contexts, Distribution, FailureCount, FailureKind, Pace, Plan, Results,
-    RunResult, ValueSize, Window, compare,
+    Action, ActionResult, Contexts, CpuUse, Distribution, FailureCount, FailureKind, Pace, Plan,
+    Results, RunResult, ValueSize, Window, compare,
 };
 use dynamokv_rpc::pb::*;
 
@@ -304,6 +304,14 @@ fn load() -> Load {
             p50_us,
             p99_us: p50_us * 4,
         }],
+        cpu: Some(CpuUse {
+            elapsed_s: 10.0,
+            operations: 120_000,
+            servers_s: vec![3.0, 3.5, 2.5],
+            load_tool_s: 6.0,
+            servers_ms_per_operation: Some(0.075),
+            load_tool_ms_per_operation: Some(0.05),
+        }),
     };
     let about = [("nodes".to_owned(), "3".to_owned())];
     let mut before = Results::new(about.into());

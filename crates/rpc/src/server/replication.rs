@@ -50,6 +50,11 @@ impl<S: PeerService, I> Replication<S, I> {
         let (mut writes, mut reads, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
         for request in message.requests {
             let id = request.id;
+            // A span costs as much as a small read, and here nothing else would be logged within it.
+            if tracing::enabled!(tracing::Level::DEBUG) && !request.request_id.is_empty() {
+                let span = tracing::debug_span!("request", id = %request.request_id);
+                tracing::debug!(parent: &span, is_write = request.delta.is_some(), "taken");
+            }
             match replicated_from(fence, request) {
                 Ok(Replicated::Write(write)) => writes.push((id, write)),
                 Ok(Replicated::Read(read)) => reads.push((id, read)),

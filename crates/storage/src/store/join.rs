@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::tombstones::is_deleted;
+use super::write::Staged;
 use super::{Change, ObjectStore};
 use crate::Result;
 use crate::engine::Batch;
@@ -30,7 +31,9 @@ pub struct Joined {
 }
 
 /// What a join puts into its batch.
-struct Staged {
+struct StagedJoin {
+    /// `None` where nothing is to be written.
+    staged: Option<Staged>,
     change: Change,
     changed: bool,
     hash: StateHash,
@@ -54,15 +57,15 @@ impl ObjectStore {
         let _lock = self.stripes.lock(key.token());
         self.refuse_if_closed()?;
         let mut batch = Batch::new();
-        let staged = self.stage_join(&mut batch, key, incoming)?;
+        let join = self.stage_join(&mut batch, key, incoming)?;
         markers(&mut batch);
-        let seq = self.write_some(batch)?;
-        self.tell(staged.change);
+        let seq = self.keep(join.staged, self.write_some(batch))?;
+        self.tell(join.change);
         Ok(Joined {
-            changed: staged.changed,
-            hash: staged.hash,
-            previous: staged.change.old,
-            replaced_damaged: staged.replaced_damaged,
+            changed: join.changed,
+            hash: join.hash,
+            previous: join.change.old,
+            replaced_damaged: join.replaced_damaged,
             seq,
         })
     }
@@ -97,19 +100,25 @@ impl ObjectStore {
         let _locks = self.stripes.lock_each(tokens);
         self.refuse_if_closed()?;
         let mut batch = Batch::new();
-        let staged = entries
+        let joins = entries
             .iter()
             .map(|(key, incoming)| self.stage_join(&mut batch, key, incoming));
-        let staged = staged.collect::<Result<Vec<Staged>>>()?;
-        let seq = self.write_some(batch)?;
-        for Staged { change, .. } in staged {
+        let mut joins = joins.collect::<Result<Vec<StagedJoin>>>()?;
+        let staged = joins.iter_mut().filter_map(|join| join.staged.take());
+        let seq = self.keep(staged, self.write_some(batch))?;
+        for StagedJoin { change, .. } in joins {
             self.tell(change);
         }
         Ok(seq)
     }
 
     /// Adds to `batch` what a join changes. The key is locked, until its change is told.
-    fn stage_join(&self, batch: &mut Batch, key: &ObjectKey, incoming: &State) -> Result<Staged> {
+    fn stage_join(
+        &self,
+        batch: &mut Batch,
+        key: &ObjectKey,
+        incoming: &State,
+    ) -> Result<StagedJoin> {
         let engine_key = key.encode();
         let stored = self.load(key, &engine_key)?;
         let previous = stored.hash(key);
@@ -124,11 +133,16 @@ impl ObjectStore {
         let was_deleted = is_deleted(&stored.state);
         let mut state = stored.state;
         let changed = state.join_ref(incoming);
-        let hash = match previous {
-            Some(hash) if !changed && !self.drops_in_doubt.load(Ordering::Acquire) => hash,
-            _ => self.stage(batch, key, engine_key, position, &state, was_deleted),
+        let (staged, hash) = match previous {
+            Some(hash) if !changed && !self.drops_in_doubt.load(Ordering::Acquire) => (None, hash),
+            _ => {
+                let staged = self.stage(batch, key, engine_key, position, &state, was_deleted);
+                let hash = staged.hash;
+                (Some(staged), hash)
+            }
         };
-        Ok(Staged {
+        Ok(StagedJoin {
+            staged,
             change: Change {
                 token: key.token(),
                 old: previous,

@@ -1,5 +1,6 @@
 //! The versioned object store: replicated states by key, over any engine.
 
+mod cache;
 mod check;
 mod counters;
 mod epochs;
@@ -35,6 +36,7 @@ pub use tombstones::{Proof, Tombstone};
 pub use walk::{Moment, Walked};
 pub use write::{Applied, Settle, Settled};
 
+use cache::{Cached, RecordCache};
 use counters::Meters;
 use epochs::Epochs;
 use meta::Owner;
@@ -67,6 +69,7 @@ pub struct ObjectStore {
     options: StoreOptions,
     sync: GroupSync,
     stripes: Stripes,
+    cache: RecordCache,
     epochs: Epochs,
     observer: Option<Box<dyn Observer>>,
     opened: Opened,
@@ -132,6 +135,7 @@ impl ObjectStore {
             "store opened"
         );
         Ok(Arc::new(Self {
+            cache: RecordCache::new(options.cache_bytes),
             options,
             sync,
             stripes: Stripes::new(),
@@ -216,8 +220,7 @@ impl ObjectStore {
     /// # Errors
     /// [`Error::Damaged`] for an unreadable record, or the engine's failure.
     pub fn get(&self, key: &ObjectKey) -> Result<Option<State>> {
-        let found = key.with_encoded(|engine_key| self.load(key, engine_key))?;
-        found.readable(key)
+        self.look_up(key)?.readable(key)
     }
 
     /// As [`get`](Self::get), with the state's hash. O(size of the state).
@@ -225,7 +228,7 @@ impl ObjectStore {
     /// # Errors
     /// As those of [`get`](Self::get).
     pub fn get_hashed(&self, key: &ObjectKey) -> Result<Option<(State, StateHash)>> {
-        let found = key.with_encoded(|engine_key| self.load(key, engine_key))?;
+        let found = self.look_up(key)?;
         let hash = found.hash(key);
         Ok(found.readable(key)?.zip(hash))
     }
@@ -411,7 +414,36 @@ impl ObjectStore {
         }
     }
 
+    /// What stands under a key that is not locked.
+    fn look_up(&self, key: &ObjectKey) -> Result<Stored> {
+        key.with_encoded(|engine_key| {
+            if let Some(cached) = self.cache.get(engine_key) {
+                return Ok(cached.as_ref().into());
+            }
+            // What is read without the lock may be replaced before it could be kept.
+            let lock = self
+                .cache
+                .is_on()
+                .then(|| self.stripes.try_lock(key.token()));
+            let stored = self.load_from_engine(key, engine_key)?;
+            if lock.flatten().is_some()
+                && let Some(record) = stored.to_cached(key)
+            {
+                self.cache.put(Bytes::copy_from_slice(engine_key), record);
+            }
+            Ok(stored)
+        })
+    }
+
+    /// What stands under a key that is locked.
     fn load(&self, key: &ObjectKey, engine_key: &[u8]) -> Result<Stored> {
+        match self.cache.get(engine_key) {
+            Some(cached) => Ok(cached.as_ref().into()),
+            None => self.load_from_engine(key, engine_key),
+        }
+    }
+
+    fn load_from_engine(&self, key: &ObjectKey, engine_key: &[u8]) -> Result<Stored> {
         let Some(bytes) = self.engine().get(&Family::OBJECTS, engine_key)? else {
             return Ok(Stored::default());
         };
@@ -419,7 +451,7 @@ impl ObjectStore {
             Ok((record, state_bytes)) => Ok(Stored {
                 state: record.state,
                 position: record.position,
-                state_bytes: Some(state_bytes),
+                found: Found::Encoded(state_bytes),
                 damage: None,
             }),
             Err(reason) => {
@@ -450,9 +482,30 @@ impl fmt::Debug for ObjectStore {
 struct Stored {
     state: State,
     position: Option<record::Stamped>,
-    /// Its canonical bytes; `None` if there is no readable record.
-    state_bytes: Option<Bytes>,
+    found: Found,
     damage: Option<crate::Damage>,
+}
+
+/// How much is known of a state.
+#[derive(Default)]
+enum Found {
+    /// There is no readable record.
+    #[default]
+    Nothing,
+    /// Its canonical bytes.
+    Encoded(Bytes),
+    Hashed(StateHash),
+}
+
+impl From<&Cached> for Stored {
+    fn from(cached: &Cached) -> Self {
+        Self {
+            state: cached.state.clone(),
+            position: cached.position,
+            found: Found::Hashed(cached.hash),
+            damage: None,
+        }
+    }
 }
 
 impl Stored {
@@ -463,13 +516,29 @@ impl Stored {
                 key: key.clone(),
                 reason,
             }),
-            None => Ok(self.state_bytes.map(|_| self.state)),
+            None => Ok((!matches!(self.found, Found::Nothing)).then_some(self.state)),
         }
     }
 
     /// Computed on demand: hashing a large state costs as much as reading it, and readers need no hash.
     fn hash(&self, key: &ObjectKey) -> Option<StateHash> {
-        let bytes = self.state_bytes.as_ref()?;
-        Some(StateHash::of_encoded(key, bytes))
+        match &self.found {
+            Found::Nothing => None,
+            Found::Encoded(bytes) => Some(StateHash::of_encoded(key, bytes)),
+            Found::Hashed(hash) => Some(*hash),
+        }
+    }
+
+    /// For the cache; `None` where it came from there, or where there is nothing.
+    fn to_cached(&self, key: &ObjectKey) -> Option<Cached> {
+        let Found::Encoded(bytes) = &self.found else {
+            return None;
+        };
+        Some(Cached {
+            state: self.state.clone(),
+            position: self.position,
+            hash: StateHash::of_encoded(key, bytes),
+            bytes: bytes.len(),
+        })
     }
 }

@@ -24,6 +24,9 @@ pub struct StoreOptions {
     pub context_entries_max: usize,
     /// The greatest body of a value that a put accepts, in bytes. Default 4 MiB.
     pub value_bytes_max: usize,
+    /// Bytes of records that are kept decoded in memory, those that were read or written lately; 0 for none, which is the default.
+    /// Beside whatever the engine keeps.
+    pub cache_bytes: usize,
     /// Randomness for epochs: it must differ from one opening of a restored copy to the next, so in production it
     /// comes from the operating system.
     pub random_seed: u64,
@@ -41,6 +44,7 @@ impl StoreOptions {
             sibling_limit_hard: 1_000,
             context_entries_max: 10_000,
             value_bytes_max: 4 << 20,
+            cache_bytes: 0,
             random_seed,
         }
     }

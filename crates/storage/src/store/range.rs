@@ -72,6 +72,7 @@ impl ObjectStore {
         batch.delete_range(&Family::TOMBSTONES, first.clone(), end.clone());
         batch.delete_range(&Family::OBJECTS, first, end);
         markers(&mut batch);
+        self.cache.clear();
         let seq = self.drop_records(batch)?;
         if let Some(observer) = &self.observer {
             observer.cleared(range);
@@ -126,6 +127,7 @@ impl ObjectStore {
         let seq = if batch.is_empty() {
             self.sync.newest()
         } else {
+            self.cache.clear();
             self.drop_records(batch)?
         };
         dropped.into_iter().for_each(|change| self.tell(change));

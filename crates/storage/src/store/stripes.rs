@@ -20,6 +20,11 @@ impl Stripes {
         self.locks[stripe(token)].lock()
     }
 
+    /// The lock, if nobody has it.
+    pub(super) fn try_lock(&self, token: Token) -> Option<MutexGuard<'_, ()>> {
+        self.locks[stripe(token)].try_lock()
+    }
+
     /// The locks of several keys, each once. In ascending order, as all who take several.
     pub(super) fn lock_each(&self, tokens: impl Iterator<Item = Token>) -> Vec<MutexGuard<'_, ()>> {
         let mut stripes: Vec<usize> = tokens.map(stripe).collect();

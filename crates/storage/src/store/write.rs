@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use dynamokv_vclock::{CausalContext, Dot, Position, issue};
 use parking_lot::MutexGuard;
 
+use super::cache::Cached;
 use super::tombstones::{self, is_deleted};
 use super::{Change, ObjectStore};
 use crate::engine::{Batch, Family};
@@ -12,7 +13,7 @@ use crate::hash::StateHash;
 use crate::key::ObjectKey;
 #[cfg(feature = "planted-bugs")]
 use crate::planted::{self, Bug};
-use crate::record::{self, Stamped};
+use crate::record::{self, Record, Stamped};
 use crate::sync::WriteSeq;
 use crate::value::{State, Value};
 use crate::{Error, Result};
@@ -65,6 +66,13 @@ pub struct Settled<R> {
     pub dropped: Option<StateHash>,
     /// For [`ObjectStore::settled`] and [`ObjectStore::synced`].
     pub seq: WriteSeq,
+}
+
+/// A record within a batch.
+pub(super) struct Staged {
+    pub(super) engine_key: bytes::Bytes,
+    record: bytes::Bytes,
+    pub(super) hash: StateHash,
 }
 
 impl ObjectStore {
@@ -123,7 +131,7 @@ impl ObjectStore {
 
         let mut batch = Batch::new();
         let was_deleted = is_deleted(&stored.state);
-        let hash = self.stage(
+        let staged = self.stage(
             &mut batch,
             key,
             engine_key,
@@ -131,11 +139,13 @@ impl ObjectStore {
             &state,
             was_deleted,
         );
+        let hash = staged.hash;
         markers(&mut batch);
-        let seq = self
+        let written = self
             .sync
             .write(batch)
-            .inspect_err(|_| self.dots_in_doubt.store(true, Ordering::Release))?;
+            .inspect_err(|_| self.dots_in_doubt.store(true, Ordering::Release));
+        let seq = self.keep([staged], written)?;
         self.tell(Change {
             token: key.token(),
             old: previous,
@@ -191,7 +201,11 @@ impl ObjectStore {
             let position = self.valid(stored.position);
             let deleted = is_deleted(&stored.state);
             let batch = &mut settle.batch;
+            // The same record again: what is cached of it stays true.
             self.stage(batch, key, engine_key, position, &stored.state, deleted);
+        }
+        if dropped.is_some() {
+            key.with_encoded(|engine_key| self.cache.remove(engine_key));
         }
         let seq = self.write_some(settle.batch).inspect_err(|_| {
             if dropped.is_some() {
@@ -244,7 +258,7 @@ impl ObjectStore {
         position: Option<Position>,
         state: &State,
         was_deleted: bool,
-    ) -> StateHash {
+    ) -> Staged {
         let incarnation = self.incarnation.load(Ordering::Acquire);
         let stamped = position.map(|position| Stamped {
             incarnation,
@@ -254,8 +268,37 @@ impl ObjectStore {
         let hash = StateHash::of_encoded(key, encoded.state());
         self.meters.see(state.len(), state.context().len());
         tombstones::stage(batch, &engine_key, was_deleted, state);
-        batch.put(&Family::OBJECTS, engine_key, encoded.bytes);
-        hash
+        let record = encoded.bytes;
+        batch.put(&Family::OBJECTS, engine_key.clone(), record.clone());
+        Staged {
+            engine_key,
+            record,
+            hash,
+        }
+    }
+
+    /// Takes over into the cache what was written: decoded from the record, so that nothing larger stays in memory with it.
+    pub(super) fn keep<R>(
+        &self,
+        staged: impl IntoIterator<Item = Staged>,
+        written: Result<R>,
+    ) -> Result<R> {
+        for staged in staged.into_iter().filter(|_| self.cache.is_on()) {
+            let decoded = record::decode_trusted(&staged.record);
+            match decoded.filter(|_| written.is_ok()) {
+                Some(Record { position, state }) => {
+                    let cached = Cached {
+                        state,
+                        position,
+                        hash: staged.hash,
+                        bytes: staged.record.len(),
+                    };
+                    self.cache.put(staged.engine_key, cached);
+                }
+                None => self.cache.remove(&staged.engine_key),
+            }
+        }
+        written
     }
 
     /// With nothing to write, the newest number: it covers whatever the decision was based on.

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod cache;
 mod check;
 mod faults;
 mod model;

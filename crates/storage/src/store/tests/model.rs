@@ -67,8 +67,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
     #[test]
-    fn the_store_agrees_with_a_map_and_never_issues_a_dot_twice(steps in vec(step(), 1..60)) {
-        let mut world = World::new();
+    fn the_store_agrees_with_a_map_and_never_issues_a_dot_twice(
+        steps in vec(step(), 1..60),
+        cache_bytes in prop_oneof![Just(0), Just(2_000), Just(1 << 20)],
+    ) {
+        let mut world = World::new(cache_bytes);
         for step in steps {
             world.run(step);
             world.check();
@@ -94,13 +97,14 @@ struct World {
     left: Vec<(usize, State)>,
     values: u64,
     generation: u64,
+    cache_bytes: usize,
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(cache_bytes: usize) -> Self {
         let disk = disk();
         let account = Arc::new(Account::default());
-        let store = observed(&disk, &account);
+        let store = observed(&disk, &account, cache_bytes);
         assert_eq!((store.opened(), store.generation()), (Opened::Fresh, 1));
         Self {
             disk,
@@ -114,6 +118,7 @@ impl World {
             left: Vec::new(),
             values: 0,
             generation: 1,
+            cache_bytes,
         }
     }
 
@@ -328,7 +333,7 @@ impl World {
     }
 
     fn reopen(&mut self, expected: Opened) {
-        self.store = observed(&self.disk, &self.account);
+        self.store = observed(&self.disk, &self.account, self.cache_bytes);
         self.account.begin(&self.store);
         self.generation += 1;
         assert_eq!(self.store.opened(), expected);

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::key::Keyspace;
-use crate::{Change, Observer, StateHash};
+use crate::{Change, Observer, StateHash, StoreOptions};
 
 /// Adds up the changes, and sees to it that each begins where the one before it has ended.
 #[derive(Default)]
@@ -44,8 +44,16 @@ impl Observer for Account {
     }
 }
 
-pub(super) fn observed(disk: &FaultEngine, account: &Arc<Account>) -> Arc<ObjectStore> {
-    ObjectStore::open_observed(Arc::new(disk.clone()), options(), Arc::clone(account)).unwrap()
+pub(super) fn observed(
+    disk: &FaultEngine,
+    account: &Arc<Account>,
+    cache_bytes: usize,
+) -> Arc<ObjectStore> {
+    let options = StoreOptions {
+        cache_bytes,
+        ..options()
+    };
+    ObjectStore::open_observed(Arc::new(disk.clone()), options, Arc::clone(account)).unwrap()
 }
 
 fn walked(store: &ObjectStore) -> BTreeMap<Token, StateHash> {
@@ -86,7 +94,7 @@ fn a_damaged_record_counts_as_none_before_it_is_replaced() {
 #[test]
 fn a_moment_of_rest_is_one_between_two_changes_and_does_not_move() {
     let account = Arc::new(Account::default());
-    let store = observed(&disk(), &account);
+    let store = observed(&disk(), &account, 0);
     std::thread::scope(|scope| {
         for thread in 0..3_u64 {
             let store = &store;
@@ -120,7 +128,7 @@ fn a_moment_of_rest_is_one_between_two_changes_and_does_not_move() {
 #[test]
 fn a_purged_keyspace_is_told_key_by_key() {
     let account = Arc::new(Account::default());
-    let store = observed(&disk(), &account);
+    let store = observed(&disk(), &account, 0);
     for n in 0..20_u8 {
         let keyspace = if n % 2 == 0 { "a" } else { "b" };
         let key = ObjectKey::new(keyspace, vec![n]).unwrap();

@@ -1,0 +1,154 @@
+#!/usr/bin/env bash
+# The request path on nodes of their own processes on loopback: N = 3, R = 2, W = 2, 100,000 keys of 20 bytes, values of 1 KiB.
+#
+#   benches/cluster.sh [--quick] [--seconds NUMBER] [--nodes NUMBER] [--engine rocksdb|memory] [--bin FILE] [--keep FOLDER]
+#
+# Pure put, pure get, 50/50 and 95/5; 1, 16, 64 and 256 in flight; unary and pipelined; durability `sync` and `os`: three times, each
+# time on new nodes, interleaved. CPU time is the operating system's account of the nodes' processes. Writes the medians into
+# docs/benchmarks.md, beside what the machine gives without a store. Takes 35 minutes, and nothing else should run meanwhile.
+#
+#   --quick     one time, 10,000 keys, 64 in flight only, two seconds each; prints the medians and writes nothing, as with other nodes or engines
+#   --seconds   measured time of each run (5)
+#   --bin       a built `dynamokv`; without it the release build is made
+#   --keep      keeps the results of every run as JSON in this folder
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+quick=
+seconds=5
+nodes=3
+engine=rocksdb
+bin=
+keep=
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --quick) quick=yes; shift; continue ;;
+        --seconds) seconds=$2 ;;
+        --nodes) nodes=$2 ;;
+        --engine) engine=$2 ;;
+        --bin) bin=$(realpath "$2") ;;
+        --keep) keep=$2 ;;
+        *) sed -n '2,/^set/{s/^# \?//p}' "$0" >&2; exit 2 ;;
+    esac
+    shift 2
+done
+
+keys=100000
+workloads=put,get,a,b
+in_flight=1,16,64,256
+times=3
+warm_up=2
+if [ -n "$quick" ]; then
+    seconds=2 warm_up=1 in_flight=64 times=1 keys=10000
+fi
+
+work=$(mktemp -d)
+results=${keep:-$work/results}
+mkdir -p "$results"
+pids=()
+addresses=()
+
+say() { printf '%5ss  %s\n' "$SECONDS" "$*" >&2; }
+fail() {
+    say "FAILED: $*"
+    tail -n 20 "$work"/node*.err >&2 2>/dev/null || true
+    exit 1
+}
+
+# until_so SECONDS WHAT COMMAND...: waits for a condition.
+until_so() {
+    local deadline=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        [ "$SECONDS" -lt "$deadline" ] || fail "not in time: $what"
+        sleep 0.2
+    done
+}
+
+stop_cluster() {
+    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+    for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
+    pids=()
+    addresses=()
+    rm -rf "$work"/node*
+}
+clean_up() {
+    stop_cluster
+    rm -rf "$work"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+joined() { local IFS=,; echo "$*"; }
+ask() { "$bin" --output json "$@"; }
+
+# -- Nodes
+
+start_node() { # DURABILITY ARGUMENT...
+    local node=$work/node${#pids[@]}
+    "$bin" serve --listen 127.0.0.1:0 --engine "$engine" --durability "$1" --data-dir "$node.data" \
+        --name "n${#pids[@]}" "${@:2}" >"$node.out" 2>"$node.err" &
+    pids+=($!)
+    until_so 30 "a node listens" grep -q ' listens on ' "$node.out"
+    addresses+=("$(sed -n 's/.* listens on \([^ ]*\).*/\1/p' "$node.out")")
+}
+
+# Every node sees all of them live, and no membership change is open.
+is_settled() {
+    local address
+    for address in "${addresses[@]}"; do
+        ask ring --node "$address" | python3 benches/cluster_table.py settled "$nodes" || return 1
+    done
+}
+
+start_cluster() { # DURABILITY
+    start_node "$1" --bootstrap
+    until_so 30 "the first node is a member" ask ring --node "${addresses[0]}"
+    while [ "${#pids[@]}" -lt "$nodes" ]; do
+        start_node "$1" --seed "${addresses[0]}"
+    done
+    until_so 120 "all $nodes nodes are members" is_settled
+}
+
+# -- Measuring
+
+bench() { # NAME ARGUMENT...
+    "$bin" bench --node "$(joined "${addresses[@]}")" --watch-pids "$(joined "${pids[@]}")" --records "$keys" --value 1024 \
+        --pattern uniform --duration "$seconds" --warm-up "$warm_up" --save "$results/$1.json" "${@:2}" >>"$work/log"
+}
+
+measure() { # DURABILITY TIME
+    local mode rate workload
+    say "time $2 of $times, durability $1"
+    start_cluster "$1"
+    seconds=1 bench "$1-fill" get --mode pipelined
+    for mode in unary pipelined; do
+        bench "$1-$mode-$2" "$workloads" --mode "$mode" --in-flight "$in_flight"
+    done
+    [ -z "$quick" ] || { stop_cluster; return; }
+    # Half of what the closed loops reached.
+    for workload in put get; do
+        rate=$(python3 benches/cluster_table.py half "$workload" "$results/$1-unary-$2.json")
+        bench "$1-half-$workload-$2" "$workload" --rate "$rate"
+    done
+    stop_cluster
+}
+
+if [ -z "$bin" ]; then
+    cargo build --release -p dynamokv-cli
+    bin=$(realpath "${CARGO_TARGET_DIR:-target}/release/dynamokv")
+fi
+cargo build --release -p dynamokv-loadgen --example baseline
+baseline=$(realpath "${CARGO_TARGET_DIR:-target}/release/examples/baseline")
+
+for time in $(seq "$times"); do
+    "$baseline" "$work" "$seconds" >"$results/baseline-$time.json"
+    for durability in sync os; do
+        measure "$durability" "$time"
+    done
+done
+if [ -n "$quick" ] || [ "$nodes" -ne 3 ] || [ "$engine" != rocksdb ]; then
+    python3 benches/cluster_table.py print "$results"
+else
+    python3 benches/cluster_table.py write "$results" docs/benchmarks.md
+fi

@@ -1,0 +1,73 @@
+//! Records that were read or written lately, decoded: a put reads before it writes, and most reads ask for what is warm.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use crate::hash::StateHash;
+use crate::record::Stamped;
+use crate::value::State;
+
+/// A record as it stands in the engine.
+pub(super) struct Cached {
+    pub(super) state: State,
+    pub(super) position: Option<Stamped>,
+    pub(super) hash: StateHash,
+    /// Of the record, of which the values are slices: nothing else is kept alive.
+    pub(super) bytes: usize,
+}
+
+/// Bounded by bytes. Only who holds a key's lock may put its record here, or a reader could keep what a writer has just replaced;
+/// anybody may look.
+pub(super) struct RecordCache(Option<Cache<Bytes, Arc<Cached>, Bulk>>);
+
+impl RecordCache {
+    /// None at all for 0 bytes.
+    pub(super) fn new(bytes_max: usize) -> Self {
+        let records = bytes_max / RECORD_BYTES_USUAL;
+        Self((bytes_max > 0).then(|| Cache::with_weighter(records, bytes_max as u64, Bulk)))
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(super) fn get(&self, engine_key: &[u8]) -> Option<Arc<Cached>> {
+        self.0.as_ref()?.get(engine_key)
+    }
+
+    pub(super) fn put(&self, engine_key: Bytes, record: Cached) {
+        if let Some(records) = &self.0 {
+            records.insert(engine_key, Arc::new(record));
+        }
+    }
+
+    pub(super) fn remove(&self, engine_key: &[u8]) {
+        if let Some(records) = &self.0 {
+            records.remove(engine_key);
+        }
+    }
+
+    pub(super) fn clear(&self) {
+        if let Some(records) = &self.0 {
+            records.clear();
+        }
+    }
+}
+
+/// What an entry weighs.
+#[derive(Clone)]
+struct Bulk;
+
+impl Weighter<Bytes, Arc<Cached>> for Bulk {
+    fn weight(&self, engine_key: &Bytes, record: &Arc<Cached>) -> u64 {
+        (engine_key.len() + record.bytes + ENTRY_BYTES) as u64
+    }
+}
+
+/// The entry itself: key, decoded state and the table's own.
+const ENTRY_BYTES: usize = 384;
+/// For the first size of the table.
+const RECORD_BYTES_USUAL: usize = 1_024;
