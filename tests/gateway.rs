@@ -79,6 +79,8 @@ async fn one_story(address: &str) {
         "{}",
         wrong.body
     );
+    let never = http::send(address, "GET", &(path("cart") + "?timeout_ms=0"), &[], "").await;
+    assert_eq!(never.status, 400, "{}", never.body);
 }
 
 /// Written, and then listed page by page.
@@ -138,6 +140,13 @@ async fn a_gateway_does_as_a_node_and_grpc_passes_through_it() {
     let request = GetRequest {
         key: "milk".into(),
         r: Some(9),
+        ..GetRequest::default()
+    };
+    let refused = kv.get(request).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+    let request = GetRequest {
+        key: "milk".into(),
+        timeout_ms: Some(0),
         ..GetRequest::default()
     };
     let refused = kv.get(request).await.unwrap_err();

@@ -28,6 +28,7 @@ pub(crate) struct ListOptions {
     #[param(minimum = 1, maximum = 1_000)]
     limit: Option<u32>,
     /// The `next` of the page before; left out or empty: from the beginning.
+    #[param(pattern = "^[A-Za-z0-9_-]*$")]
     after: Option<String>,
 }
 

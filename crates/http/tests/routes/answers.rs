@@ -136,7 +136,15 @@ async fn bad_input_is_answered_with_the_field_that_is_wrong() {
     let at = |query: &str| format!("{milk}?{query}");
     type Row<'a> = (&'a str, String, &'a [(&'a str, &'a str)], u16, &'a str);
     let list = |query: &str| format!("{KEYS}?{query}");
-    let table: [Row; 15] = [
+    let table: [Row; 17] = [
+        (
+            "GET",
+            at("timeout_ms=0"),
+            &[],
+            400,
+            "timeout_ms: 0, but must be 1..=60000",
+        ),
+        ("PUT", at("timeout_ms=60001"), &[], 400, "timeout_ms: 60001"),
         (
             "GET",
             list("limit=0"),
