@@ -14,7 +14,6 @@ mod engine;
 mod error;
 mod exchange;
 mod hints;
-mod http;
 mod let_go;
 mod metrics;
 mod network;

@@ -14,9 +14,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
 
+use crate::metrics::Scrape;
 use crate::parts::{Addresses, Parts, Surroundings};
 use crate::service::Server;
-use crate::{Error, Network, NodeConfig, engine, http};
+use crate::{Error, Network, NodeConfig, engine};
 
 /// Starts a [`Node`].
 pub struct NodeBuilder {
@@ -95,7 +96,11 @@ impl NodeBuilder {
             node.http = Some(serve_http(address, routes, config.connections_max).await?);
         }
         if let Some(address) = &config.admin_listen {
-            let routes = http::routes(service, load, health);
+            let routes = dynamokv_http::operators(Scrape {
+                service,
+                load,
+                health,
+            });
             node.admin = Some(serve_http(address, routes, ADMIN_CONNECTIONS_MAX).await?);
         }
         Ok(node)

@@ -25,7 +25,8 @@ and where it was said.
 const GATEWAY: &str = "\
 ## The gateway
 
-A gateway has settings of its own, said in the same three places.
+A gateway has settings of its own, said in the same three places; its variables begin with `DYNAMOKV_GATEWAY_`, its file is that of
+`DYNAMOKV_GATEWAY_CONFIG`.
 
 ";
 

@@ -8,8 +8,10 @@ use std::path::Path;
 
 use dynamokv::rpc::pb::PutRequest;
 use dynamokv::rpc::pb::kv_client::KvClient;
+use dynamokv_gateway::{Gateway, GatewayConfig};
+use support::http::{self, sample};
 use support::process::{self, Process};
-use support::{Cell, config, eventually, http};
+use support::{Cell, config, eventually};
 
 fn watched(name: &str) -> dynamokv::NodeConfig {
     let mut config = config(name);
@@ -27,16 +29,6 @@ async fn page(cell: &Cell) -> String {
     let (status, page) = http::get(cell.node().admin_address().unwrap(), "/metrics").await;
     assert_eq!(status, 200);
     page
-}
-
-/// A sample's value; `series` is its name with its labels.
-fn sample(page: &str, series: &str) -> f64 {
-    let line = page
-        .lines()
-        .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("{series} is missing in:\n{page}"))
-        .parse()
-        .unwrap()
 }
 
 /// Name, kind and meaning of each metric of a page, in its order.
@@ -128,38 +120,48 @@ async fn what_clients_do_is_counted() {
 const METRICS_INTRODUCTION: &str = "\
 # Metrics
 
-What a node tells at `/metrics` on its `admin-listen` port, in the text format of OpenMetrics, which Prometheus reads. Names of counters end
+What a node or a gateway tells at `/metrics` on its `admin-listen` port, in the text format of OpenMetrics, which Prometheus reads. Names of counters end
 in `_total` there; a histogram has `_bucket`, `_sum` and `_count`. This page is written by
-`UPDATE_DOCS=1 cargo test --test operators` from a running node; the same test fails where the two differ. `deploy/grafana/dynamokv.json` is a dashboard of them;
+`UPDATE_DOCS=1 cargo test --test operators` from a running node and a running gateway; the same test fails where the two differ. `deploy/grafana/dynamokv.json` is a dashboard of them;
 [operations.md](operations.md#watching) says what to watch.
 
-| metric | kind | meaning |
-|---|---|---|
+## A node
+
 ";
+const GATEWAY_METRICS: &str = "\n## A gateway\n\n";
+const HEADING: &str = "| metric | kind | meaning |\n|---|---|---|\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_and_the_dashboard_name_what_there_is() {
     let cell = founder().await;
-    let page = page(&cell).await;
-    let described = described(&page);
-    let rows: String = described
-        .iter()
-        .map(|(name, kind, help)| format!("| `{name}` | {kind} | {help} |\n"))
-        .collect();
+    let of_node = described(&page(&cell).await);
+    let mut config = GatewayConfig::default();
+    config.seeds = vec![cell.address().to_owned()];
+    config.http_listen = "127.0.0.1:0".to_owned();
+    config.admin_listen = Some("127.0.0.1:0".to_owned());
+    let gateway = Gateway::start(config).await.unwrap();
+    let (_, page) = http::get(gateway.admin_address().unwrap(), "/metrics").await;
+    let of_gateway = described(&page);
+    let table = |metrics: &[(String, String, String)]| {
+        let rows = metrics.iter();
+        let rows = rows.map(|(name, kind, help)| format!("| `{name}` | {kind} | {help} |\n"));
+        HEADING.to_owned() + &rows.collect::<String>()
+    };
+    let tables = table(&of_node) + GATEWAY_METRICS + &table(&of_gateway);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let path = folder.join("docs/metrics.md");
-    let expected = format!("{METRICS_INTRODUCTION}{rows}");
+    let expected = format!("{METRICS_INTRODUCTION}{tables}");
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(&path, &expected).unwrap();
     }
     let kept = std::fs::read_to_string(&path).unwrap();
     assert!(
         kept == expected,
-        "docs/metrics.md is not what a node tells: UPDATE_DOCS=1 cargo test --test operators"
+        "docs/metrics.md is not what is told: UPDATE_DOCS=1 cargo test --test operators"
     );
 
     let mut known = BTreeSet::new();
-    for (name, kind, _) in &described {
+    for (name, kind, _) in of_node.iter().chain(&of_gateway) {
         let endings: &[&str] = match kind.as_str() {
             "counter" => &["_total"],
             "histogram" => &["_bucket", "_sum", "_count"],

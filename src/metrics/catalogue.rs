@@ -1,13 +1,7 @@
 //! Every metric of a node: its name, its kind and what it means. Nothing is exported that is not listed here.
 
+use dynamokv_http::Metric;
 use prometheus_client::metrics::MetricType;
-
-/// A metric, without its value.
-pub(super) struct Metric {
-    pub(super) name: &'static str,
-    pub(super) kind: MetricType,
-    pub(super) help: &'static str,
-}
 
 macro_rules! metrics {
     ($($id:ident: $kind:ident $name:literal $help:literal)*) => {

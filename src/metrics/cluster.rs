@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use dynamokv_antientropy::Prefix;
 use dynamokv_coordinator::Membership;
+use dynamokv_http::Page;
 use dynamokv_ring::NodeId;
 use tokio::time::Instant;
 
 use super::catalogue as metric;
-use super::page::Page;
 use crate::core::Core;
 use crate::exchange::Pair;
 use crate::service::Service;

@@ -1,24 +1,19 @@
-//! What a node tells Prometheus. Nothing is kept twice: what the parts count already is read when a scrape asks for it.
+//! What a node tells operators' tools. Nothing is kept twice: what the parts count already is read when a scrape asks for it.
 
 mod catalogue;
 mod cluster;
-mod page;
 mod requests;
 mod storage;
 
 use std::fmt;
 use std::sync::Arc;
 
+use dynamokv_http::{Page, Watched};
 use dynamokv_rpc::{Health, Load, Usage};
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::DescriptorEncoder;
-use prometheus_client::encoding::text::encode;
-use prometheus_client::registry::Registry;
 
 pub(crate) use self::requests::{Operation, Requests};
 
 use self::catalogue as metric;
-use self::page::Page;
 use crate::service::Service;
 use crate::transport::Transport;
 
@@ -29,26 +24,24 @@ pub(crate) struct Scrape<T> {
     pub(crate) health: Health,
 }
 
-/// The metrics as OpenMetrics text. O(members + partitions + hints); reads the hint log.
-///
-/// # Errors
-/// A metric that the format cannot express.
-pub(crate) fn text<T: Transport>(scrape: Scrape<T>) -> Result<String, fmt::Error> {
-    let mut registry = Registry::default();
-    registry.register_collector(Box::new(scrape));
-    let mut text = String::new();
-    encode(&mut text, &registry)?;
-    Ok(text)
-}
+impl<T: Transport> Watched for Scrape<T> {
+    async fn ready(&self) -> Result<(), String> {
+        if self.health.is_ready() {
+            Ok(())
+        } else {
+            Err("not a member of the ring yet, or stopping".to_owned())
+        }
+    }
 
-impl<T: Transport> Collector for Scrape<T> {
-    fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
-        let mut page = Page(encoder);
-        self.node(&mut page)?;
-        self.requests(&mut page)?;
-        self.load(&mut page)?;
-        cluster::write(&mut page, &self.service)?;
-        storage::write(&mut page, &self.service.core.store)
+    /// O(members + partitions + hints); reads the hint log.
+    fn metrics(&self, page: &mut Page<'_>) -> fmt::Result {
+        self.node(page)?;
+        self.service.requests.write(page)?;
+        let operations = self.service.core.coordinator.drain().len();
+        page.gauge(&metric::OPERATIONS, operations)?;
+        self.load(page)?;
+        cluster::write(page, &self.service)?;
+        storage::write(page, &self.service.core.store)
     }
 }
 
@@ -67,28 +60,6 @@ impl<T: Transport> Scrape<T> {
             self.service.started.elapsed().as_secs_f64(),
         )?;
         page.gauge(&metric::READY, u32::from(self.health.is_ready()))
-    }
-
-    fn requests(&self, page: &mut Page<'_>) -> fmt::Result {
-        let requests = &self.service.requests;
-        let outcomes = requests.outcomes().map(|(operation, outcome, count)| {
-            ([("operation", operation), ("outcome", outcome)], count)
-        });
-        page.counters(&metric::REQUESTS, outcomes)?;
-        let seconds = requests.seconds();
-        let seconds = seconds.map(|(operation, seconds)| ([("operation", operation)], seconds));
-        page.histograms(&metric::REQUEST_SECONDS, seconds)?;
-        let failures = requests.failures().map(|(operation, reason, count)| {
-            ([("operation", operation), ("reason", reason)], count)
-        });
-        page.counters(&metric::QUORUM_FAILURES, failures)?;
-        let missing = requests
-            .missing()
-            .map(|(why, count)| ([("why", why)], count));
-        page.counters(&metric::QUORUM_MISSING, missing)?;
-        page.histogram(&metric::READ_SIBLINGS, requests.siblings())?;
-        let operations = self.service.core.coordinator.drain().len();
-        page.gauge(&metric::OPERATIONS, operations)
     }
 
     fn load(&self, page: &mut Page<'_>) -> fmt::Result {
@@ -114,8 +85,12 @@ impl<T: Transport> Scrape<T> {
     }
 }
 
-impl<T> fmt::Debug for Scrape<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scrape").finish_non_exhaustive()
+impl<T> Clone for Scrape<T> {
+    fn clone(&self) -> Self {
+        Self {
+            service: Arc::clone(&self.service),
+            load: self.load.clone(),
+            health: self.health.clone(),
+        }
     }
 }

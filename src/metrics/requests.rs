@@ -1,10 +1,15 @@
 //! What is counted as requests are answered.
 
+use std::fmt;
 use std::time::Duration;
 
-use dynamokv_coordinator::{AnswerKind, Error, ErrorKind, GetReply, PutReply};
+use dynamokv_coordinator::{AnswerKind, Error, GetReply, PutReply};
+use dynamokv_http::Page;
+use dynamokv_rpc::pb::ErrorKind;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::histogram::Histogram;
+
+use super::catalogue as metric;
 
 /// What clients ask of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,50 +19,26 @@ pub(crate) enum Operation {
     Delete,
 }
 
-impl Operation {
-    pub(super) const ALL: [Self; 3] = [Self::Get, Self::Put, Self::Delete];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Get => "get",
-            Self::Put => "put",
-            Self::Delete => "delete",
-        }
-    }
-}
+/// In the order of [`Operation`].
+const OPERATIONS: [&str; 3] = ["get", "put", "delete"];
 
 /// The counts of one node. Cheap enough for every request: a few atomic additions.
-#[derive(Debug, Default)]
-pub(crate) struct Requests {
-    rows: [Row; Operation::ALL.len()],
-    siblings: Siblings,
-    missing: [Counter; MISSING.len()],
-}
-
-/// One operation.
 #[derive(Debug)]
-struct Row {
-    outcomes: [Counter; OUTCOMES.len()],
-    failures: [Counter; REASONS.len()],
-    seconds: Histogram,
+pub(crate) struct Requests {
+    all: dynamokv_http::Requests<{ OPERATIONS.len() }>,
+    failures: [[Counter; REASONS.len()]; OPERATIONS.len()],
+    missing: [Counter; MISSING.len()],
+    siblings: Histogram,
 }
 
-impl Default for Row {
+impl Default for Requests {
     fn default() -> Self {
         Self {
-            outcomes: Default::default(),
+            all: dynamokv_http::Requests::new(OPERATIONS),
             failures: Default::default(),
-            seconds: Histogram::new(exponential_buckets(SECONDS_MIN, 2.0, SECONDS_BUCKETS)),
+            missing: Default::default(),
+            siblings: Histogram::new(SIBLINGS),
         }
-    }
-}
-
-#[derive(Debug)]
-struct Siblings(Histogram);
-
-impl Default for Siblings {
-    fn default() -> Self {
-        Self(Histogram::new(SIBLINGS))
     }
 }
 
@@ -65,7 +46,7 @@ impl Requests {
     /// Takes note of a read and its answer.
     pub(crate) fn read(&self, answer: &Result<GetReply, Error>, took: Duration) {
         if let Ok(reply) = answer {
-            self.siblings.0.observe(reply.state.len() as f64);
+            self.siblings.observe(reply.state.len() as f64);
         }
         self.note(Operation::Get, answer.as_ref().err(), took);
     }
@@ -81,18 +62,14 @@ impl Requests {
     }
 
     fn note(&self, operation: Operation, error: Option<&Error>, took: Duration) {
-        let [get, put, delete] = &self.rows;
-        let row = match operation {
-            Operation::Get => get,
-            Operation::Put => put,
-            Operation::Delete => delete,
-        };
-        row.seconds.observe(took.as_secs_f64());
-        count(&OUTCOMES, &row.outcomes, outcome(error));
+        let kind = error.map(|error| ErrorKind::from(error.kind()));
+        self.all.note(operation as usize, kind, took);
         let Some((reason, answers)) = error.and_then(quorum_failure) else {
             return;
         };
-        count(&REASONS, &row.failures, reason);
+        if let Some(failures) = self.failures.get(operation as usize) {
+            count(&REASONS, failures, reason);
+        }
         for answer in answers {
             if let Some(why) = missing(&answer.kind) {
                 count(&MISSING, &self.missing, why);
@@ -100,41 +77,32 @@ impl Requests {
         }
     }
 
-    /// Operation, outcome, how many.
-    pub(super) fn outcomes(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
-        self.cells(|row| (&OUTCOMES[..], &row.outcomes[..]))
+    /// Writes all of them.
+    pub(super) fn write(&self, page: &mut Page<'_>) -> fmt::Result {
+        self.all
+            .write(page, &metric::REQUESTS, &metric::REQUEST_SECONDS)?;
+        let failures = self.failures().map(|(operation, reason, count)| {
+            ([("operation", operation), ("reason", reason)], count)
+        });
+        page.counters(&metric::QUORUM_FAILURES, failures)?;
+        let missing = self.missing().map(|(why, count)| ([("why", why)], count));
+        page.counters(&metric::QUORUM_MISSING, missing)?;
+        page.histogram(&metric::READ_SIBLINGS, &self.siblings)
     }
 
     /// Operation, reason, how many.
-    pub(super) fn failures(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
-        self.cells(|row| (&REASONS[..], &row.failures[..]))
+    fn failures(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        let rows = OPERATIONS.into_iter().zip(&self.failures);
+        rows.flat_map(|(operation, failures)| {
+            let cells = REASONS.into_iter().zip(failures);
+            cells.map(move |(reason, count)| (operation, reason, count.get()))
+        })
     }
 
     /// Why a replica did not count, how often.
-    pub(super) fn missing(&self) -> impl Iterator<Item = (&'static str, u64)> {
+    fn missing(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let counts = self.missing.iter().map(Counter::get);
         MISSING.into_iter().zip(counts)
-    }
-
-    pub(super) fn seconds(&self) -> impl Iterator<Item = (&'static str, &Histogram)> {
-        let names = Operation::ALL.into_iter().map(Operation::name);
-        names.zip(self.rows.iter().map(|row| &row.seconds))
-    }
-
-    pub(super) fn siblings(&self) -> &Histogram {
-        &self.siblings.0
-    }
-
-    fn cells<'a>(
-        &'a self,
-        of: impl Fn(&'a Row) -> (&'static [&'static str], &'a [Counter]),
-    ) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
-        let rows = Operation::ALL.into_iter().zip(&self.rows);
-        rows.flat_map(move |(operation, row)| {
-            let (names, counts) = of(row);
-            let cells = names.iter().zip(counts);
-            cells.map(move |(name, count)| (operation.name(), *name, count.get()))
-        })
     }
 }
 
@@ -142,19 +110,6 @@ fn count(names: &[&str], counts: &[Counter], name: &str) {
     let at = names.iter().position(|known| *known == name);
     if let Some(counter) = at.and_then(|at| counts.get(at)) {
         counter.inc();
-    }
-}
-
-fn outcome(error: Option<&Error>) -> &'static str {
-    match error.map(Error::kind) {
-        None => "ok",
-        Some(ErrorKind::Invalid) => "invalid",
-        Some(ErrorKind::Precondition) => "precondition",
-        Some(ErrorKind::NotApplied) => "not_applied",
-        Some(ErrorKind::Unknown) => "unknown",
-        Some(ErrorKind::Overloaded) => "overloaded",
-        Some(ErrorKind::Damaged) => "damaged",
-        Some(_) => "internal",
     }
 }
 
@@ -179,16 +134,6 @@ fn missing(kind: &AnswerKind) -> Option<&'static str> {
     }
 }
 
-const OUTCOMES: [&str; 8] = [
-    "ok",
-    "invalid",
-    "precondition",
-    "not_applied",
-    "unknown",
-    "overloaded",
-    "damaged",
-    "internal",
-];
 const REASONS: [&str; 5] = [
     "unavailable",
     "unknown",
@@ -198,9 +143,6 @@ const REASONS: [&str; 5] = [
 ];
 const MISSING: [&str; 3] = ["down", "silent", "failed"];
 
-/// From 100 us, in steps of two, to 26 s.
-const SECONDS_MIN: f64 = 0.000_1;
-const SECONDS_BUCKETS: u16 = 19;
 const SIBLINGS: [f64; 9] = [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 256.0];
 
 #[cfg(test)]
@@ -211,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_counts_once_by_outcome_and_a_failed_quorum_by_reason() {
+    fn a_failed_quorum_counts_by_reason_and_by_who_was_missing() {
         let requests = Requests::default();
         let took = Duration::from_millis(3);
         let kinds = [
@@ -240,14 +182,6 @@ mod tests {
                 .filter(|(_, _, count)| *count > 0)
                 .collect()
         };
-        assert_eq!(
-            seen(requests.outcomes().collect()),
-            [
-                ("get", "not_applied", 1),
-                ("put", "not_applied", 1),
-                ("delete", "invalid", 1)
-            ]
-        );
         assert_eq!(
             seen(requests.failures().collect()),
             [("get", "unreadable", 1), ("put", "not_member", 1)]

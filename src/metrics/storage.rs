@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use dynamokv_http::Page;
 use dynamokv_storage::ObjectStore;
 
 use super::catalogue as metric;
-use super::page::Page;
 
 pub(super) fn write(page: &mut Page<'_>, store: &ObjectStore) -> fmt::Result {
     page.gauge(&metric::DISK_FULL, u32::from(store.is_full()))?;

@@ -35,6 +35,7 @@ pub(super) fn describe(view: &View, gossip: &GossipHandle) -> Made {
             replicas: count(ring.replicas_wanted()),
             fingerprint: ring.fingerprint(),
             nodes,
+            front: false,
         }))
     });
     Made {

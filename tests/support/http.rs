@@ -51,3 +51,13 @@ pub async fn get(address: &str, path: &str) -> (u16, String) {
     let answer = send(address, "GET", path, &[], "").await;
     (answer.status, answer.body)
 }
+
+/// A metric's value; `series` is its name with its labels.
+pub fn sample(page: &str, series: &str) -> f64 {
+    let line = page
+        .lines()
+        .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{series} is missing in:\n{page}"))
+        .parse()
+        .unwrap()
+}

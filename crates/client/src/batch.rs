@@ -164,7 +164,7 @@ impl<T: Transport> Client<T> {
             let Some((node, address)) = chosen else {
                 continue;
             };
-            job.begun.operation.sent(node);
+            self.shared.sent(&mut job.begun, node);
             let bytes = job.prepared.request.bytes();
             let message = open.entry(node).or_insert_with(|| Message {
                 node,

@@ -68,7 +68,7 @@ impl<T: Transport> Shared<T> {
                         begun.operation.nobody_left(now.into());
                         continue;
                     };
-                    begun.operation.sent(node);
+                    self.sent(&mut begun, node);
                     let (request, timeout) = (prepared.request.clone(), attempt.timeout);
                     under_way.push(async move {
                         (node, self.ask(node, &address, request, timeout).await)
@@ -96,6 +96,11 @@ impl<T: Transport> Shared<T> {
     pub(crate) fn step(&self, begun: &mut Begun, now: Instant) -> Step {
         let hedges = &mut self.state.lock().hedges;
         begun.operation.step(now.into(), hedges)
+    }
+
+    /// An attempt is under way to this node.
+    pub(crate) fn sent(&self, begun: &mut Begun, node: NodeId) {
+        self.attempts.count(begun.operation.sent(node));
     }
 
     /// Whom to send the attempt to.

@@ -23,7 +23,7 @@ pub(crate) async fn find<T: Transport>(
     loop {
         let asked = seeds
             .iter()
-            .map(|seed| fetch(transport, seed, None, config));
+            .map(|seed| fetch(transport, seed, None, seeds, config));
         let mut reasons = Vec::new();
         for (seed, told) in seeds.iter().zip(join_all(asked).await) {
             match told {
@@ -69,6 +69,7 @@ impl<T: Transport> Shared<T> {
                 &self.transport,
                 &address,
                 Some(known.version()),
+                &self.seeds,
                 &self.config,
             )
             .await
@@ -127,6 +128,7 @@ async fn fetch<T: Transport>(
     transport: &T,
     address: &str,
     known: Option<u64>,
+    seeds: &[String],
     config: &ClientConfig,
 ) -> Result<Option<Topology>, Failed> {
     let request = Request::Topology(pb::TopologyRequest { known });
@@ -136,7 +138,7 @@ async fn fetch<T: Transport>(
     match answered.reply {
         Reply::Topology(told) => Ok(told
             .topology
-            .map(|topology| Topology::new(told.version, topology))),
+            .map(|topology| Topology::told(told.version, topology, seeds))),
         _ => Err(Failed::new(
             Cause::Lost,
             "the answer is one to another question",

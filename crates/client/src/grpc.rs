@@ -131,21 +131,17 @@ fn carrying<M>(message: M, timeout: Duration) -> tonic::Request<M> {
     request
 }
 
-/// A listing as one page.
+/// The first page of a listing: the next one is another request, so that each comes in time.
 async fn list_keys(
     mut kv: KvClient<Channel>,
     request: tonic::Request<pb::ListKeysRequest>,
 ) -> Result<Answered, Failed> {
     let response = kv.list_keys(request).await;
     let (metadata, mut pages, _) = response.map_err(|status| failed(&status))?.into_parts();
-    let mut all = pb::ListKeysResponse::default();
-    while let Some(page) = pages.message().await.map_err(|status| failed(&status))? {
-        all.keys.extend(page.keys);
-        all.cursor = page.cursor;
-    }
+    let page = pages.message().await.map_err(|status| failed(&status))?;
     Ok(Answered {
         topology: topology_version(&metadata),
-        reply: Reply::ListKeys(all),
+        reply: Reply::ListKeys(page.unwrap_or_default()),
     })
 }
 

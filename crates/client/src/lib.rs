@@ -21,6 +21,7 @@ mod relay;
 mod resolver;
 mod route;
 mod shared;
+mod stats;
 #[cfg(test)]
 mod testing;
 mod topology;
@@ -37,6 +38,7 @@ pub use keys::KeyPage;
 pub use options::{Idempotency, Options};
 pub use pipeline::Pipeline;
 pub use resolver::{KeepSiblings, LastWriter, Resolver};
+pub use stats::Stats;
 pub use topology::{Node, Topology};
 pub use transport::{Answered, Cause, Failed, Reply, Request, Transport};
 pub use update::Updated;

@@ -39,6 +39,14 @@ pub(crate) struct Attempt {
     pub(crate) timeout: Duration,
 }
 
+/// What an attempt was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    First,
+    Again,
+    Hedge,
+}
+
 /// A request under way.
 pub(crate) struct Operation {
     kind: Kind,
@@ -115,15 +123,20 @@ impl Operation {
     }
 
     /// The attempt was sent.
-    pub(crate) fn sent(&mut self, node: NodeId) {
-        if !self.hedging {
+    pub(crate) fn sent(&mut self, node: NodeId) -> Sent {
+        let sent = match (std::mem::take(&mut self.hedging), self.sent) {
+            (true, _) => Sent::Hedge,
+            (false, 0) => Sent::First,
+            (false, _) => Sent::Again,
+        };
+        if sent != Sent::Hedge {
             self.attempts_left = self.attempts_left.saturating_sub(1);
         }
-        self.hedging = false;
         self.due = None;
         self.sent += 1;
         self.in_flight += 1;
         self.tried.push(node);
+        sent
     }
 
     /// It is sent to one node at a time.

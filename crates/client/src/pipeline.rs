@@ -105,7 +105,7 @@ impl<T: Transport> Pipeline<T> {
             answer,
         };
         self.lane(node, address).try_send(sent).ok()?;
-        job.begun.operation.sent(node);
+        shared.sent(&mut job.begun, node);
         Some((node, attempt.timeout, receiver))
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dynamokv_ring::Token;
-use dynamokv_rpc::{KeyValue, pb};
+use dynamokv_rpc::{Front, KeyValue, pb};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
@@ -21,7 +21,7 @@ impl<T: Transport> KeyValue for Client<T> {
     fn get(&self, request: pb::GetRequest) -> Answer<'_, pb::GetResponse> {
         async move {
             let token = token(&request.keyspace, &request.key);
-            let options = options(request.timeout_ms);
+            let options = options(request.timeout_ms)?;
             match self
                 .pass(token, Kind::Read, &options, Request::Get(request))
                 .await?
@@ -36,7 +36,7 @@ impl<T: Transport> KeyValue for Client<T> {
     fn put(&self, mut request: pb::PutRequest) -> Answer<'_, pb::PutResponse> {
         async move {
             let token = token(&request.keyspace, &request.key);
-            let options = options(request.timeout_ms);
+            let options = options(request.timeout_ms)?;
             if request.idempotency_key.is_empty() {
                 request.idempotency_key = self.shared.new_idempotency_key();
             }
@@ -54,7 +54,7 @@ impl<T: Transport> KeyValue for Client<T> {
     fn delete(&self, mut request: pb::DeleteRequest) -> Answer<'_, pb::DeleteResponse> {
         async move {
             let token = token(&request.keyspace, &request.key);
-            let options = options(request.timeout_ms);
+            let options = options(request.timeout_ms)?;
             if request.idempotency_key.is_empty() {
                 request.idempotency_key = self.shared.new_idempotency_key();
             }
@@ -67,6 +67,20 @@ impl<T: Transport> KeyValue for Client<T> {
             }
         }
         .boxed()
+    }
+
+    fn list_keys(&self, request: pb::ListKeysRequest) -> Answer<'_, pb::ListKeysResponse> {
+        async move {
+            let page = self.shared.list_keys(request, &Options::default()).await;
+            page.map_err(|error| failure(&error))
+        }
+        .boxed()
+    }
+}
+
+impl<T: Transport> Front for Client<T> {
+    fn cluster_id(&self) -> Result<u64, pb::Failure> {
+        Ok(self.topology().cluster_id())
     }
 }
 
@@ -97,11 +111,19 @@ fn token(keyspace: &str, key: &[u8]) -> Token {
     Token::of(keyspace.as_bytes(), key)
 }
 
-fn options(timeout_ms: Option<u32>) -> Options {
-    Options {
+/// A node refuses no time at all; nothing would reach one.
+fn options(timeout_ms: Option<u32>) -> Result<Options, pb::Failure> {
+    if timeout_ms == Some(0) {
+        return Err(pb::Failure {
+            kind: pb::ErrorKind::Invalid.into(),
+            message: "timeout_ms is 0, but must be at least 1".to_owned(),
+            answers: Vec::new(),
+        });
+    }
+    Ok(Options {
         timeout: timeout_ms.map(|ms| Duration::from_millis(ms.into())),
         ..Options::default()
-    }
+    })
 }
 
 fn failure(error: &Error) -> pb::Failure {

@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 use crate::budget::Budget;
 use crate::health::Health;
 use crate::latency::Percentile;
+use crate::stats::Attempts;
 use crate::{ClientConfig, Topology, Transport};
 
 pub(crate) struct Shared<T> {
@@ -23,6 +24,7 @@ pub(crate) struct Shared<T> {
     pub(crate) seeds: Vec<String>,
     pub(crate) topology: ArcSwap<Topology>,
     pub(crate) state: Mutex<State>,
+    pub(crate) attempts: Attempts,
     /// Rings when the topology may have changed.
     pub(crate) stale: Arc<Notify>,
     follower: Mutex<Option<AbortHandle>>,
@@ -61,6 +63,7 @@ impl<T: Transport> Shared<T> {
             seeds,
             topology: ArcSwap::from_pointee(topology),
             state: Mutex::new(state),
+            attempts: Attempts::default(),
             stale: Arc::default(),
             follower: Mutex::default(),
             writes: Writes::default(),

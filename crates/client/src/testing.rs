@@ -34,6 +34,7 @@ pub(crate) fn topology_message(members: u64) -> pb::Topology {
         replicas: 3,
         fingerprint: ring.fingerprint(),
         nodes: nodes.collect(),
+        front: false,
     }
 }
 

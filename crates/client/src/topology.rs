@@ -35,6 +35,29 @@ pub struct Node {
 }
 
 impl Topology {
+    /// What was told by one of `seeds`, or by a node that they led to. Where it is a front, the seeds are all that there is to ask.
+    /// O(partitions x N x log N).
+    pub(crate) fn told(version: u64, message: pb::Topology, seeds: &[String]) -> Self {
+        if !message.front {
+            return Self::new(version, message);
+        }
+        let front = |(id, seed): (u64, &String)| Node {
+            id: NodeId(id),
+            name: seed.clone(),
+            address: seed.clone(),
+            zone: Zone::default(),
+            weight: NonZeroU32::MIN,
+            status: pb::NodeStatus::Up,
+        };
+        Self {
+            version,
+            cluster_id: message.cluster_id,
+            change: message.change,
+            nodes: (1..).zip(seeds).map(front).collect(),
+            ring: None,
+        }
+    }
+
     /// What a node told. A ring that cannot be computed, or is not the node's, is left out: then any node is asked, and it forwards.
     /// O(partitions x N x log N).
     pub(crate) fn new(version: u64, message: pb::Topology) -> Self {
@@ -78,7 +101,7 @@ impl Topology {
         self.change
     }
 
-    /// The members, ascending by id.
+    /// The members, ascending by id; behind a gateway the seeds, each as a node.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
@@ -89,7 +112,7 @@ impl Topology {
         self.nodes.get(at)
     }
 
-    /// Who keeps which keys; `None` if this release computes another ring than the cluster.
+    /// Who keeps which keys; `None` behind a gateway, or if this release computes another ring than the cluster.
     pub fn ring(&self) -> Option<&PartitionRing> {
         self.ring.as_ref()
     }

@@ -25,7 +25,7 @@ pub enum Request {
     Delete(pb::DeleteRequest),
     /// Several operations.
     Batch(pb::BatchRequest),
-    /// A page of keys, of at most so many as its limit says.
+    /// A page of keys.
     ListKeys(pb::ListKeysRequest),
 }
 

@@ -17,6 +17,8 @@ pub struct GatewayConfig {
     pub http_listen: String,
     /// Address to serve gRPC on, `host:port`. Without it there is no such port.
     pub grpc_listen: Option<String>,
+    /// Address of the HTTP port for operators' tools, `host:port`: `/livez`, `/readyz`, `/metrics`. Without it there is no such port.
+    pub admin_listen: Option<String>,
     /// Milliseconds that a request may take, all attempts together, when it does not say.
     #[schemars(range(min = 1, max = 60_000))]
     pub timeout_ms: u64,
@@ -42,6 +44,7 @@ impl Default for GatewayConfig {
             seeds: Vec::new(),
             http_listen: "127.0.0.1:8080".to_owned(),
             grpc_listen: None,
+            admin_listen: None,
             timeout_ms: 2_000,
             in_flight_max: 4_096,
             connections_max: 4_096,
@@ -53,7 +56,7 @@ impl Default for GatewayConfig {
 }
 
 impl Settings for GatewayConfig {
-    const VARIABLES: &'static str = "DYNAMOKV";
+    const VARIABLES: &'static str = "DYNAMOKV_GATEWAY";
     const ALIASES: &'static [(&'static str, &'static str)] = &[("seeds", "seed")];
 
     fn check(&self) -> Result<(), Invalid> {

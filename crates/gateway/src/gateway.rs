@@ -2,15 +2,15 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynamokv_http::Server as HttpServer;
+use dynamokv_http::{Router, Server as HttpServer};
 use dynamokv_rpc::ServerBuilder;
 use dynamokv_settings::{Invalid, Schema};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::GatewayConfig;
 use crate::upstream::Upstream;
-use crate::{GatewayConfig, probes};
 
 /// Why a gateway does not start. Nothing runs then.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,7 @@ pub enum Error {
 /// It keeps nothing: any number of them can stand behind any load balancer.
 pub struct Gateway {
     http: HttpServer,
+    admin: Option<HttpServer>,
     grpc: Option<Grpc>,
     upstream: Upstream,
     /// Connects; ends with the gateway.
@@ -80,11 +81,18 @@ impl Gateway {
             None => None,
         };
         let routes = dynamokv_http::routes(upstream.clone(), config.http());
-        let routes = probes::routes(upstream.clone()).fallback_service(routes);
-        let http = HttpServer::start(&config.http_listen, routes, config.connections_max).await;
-        let http = http.map_err(|reason| listen(&config.http_listen, reason))?;
+        let routes = dynamokv_http::probes(upstream.clone()).fallback_service(routes);
+        let http = serve_http(&config.http_listen, routes, config.connections_max).await?;
+        let admin = match &config.admin_listen {
+            Some(address) => {
+                let routes = dynamokv_http::operators(upstream.clone());
+                Some(serve_http(address, routes, ADMIN_CONNECTIONS_MAX).await?)
+            }
+            None => None,
+        };
         Ok(Self {
             http,
+            admin,
             grpc,
             upstream,
             _connecting: AbortOnDrop(tokio::spawn(connecting)),
@@ -94,6 +102,11 @@ impl Gateway {
     /// Where HTTP is served.
     pub fn http_address(&self) -> &str {
         self.http.address()
+    }
+
+    /// Where the HTTP port for operators' tools is, if there is one.
+    pub fn admin_address(&self) -> Option<&str> {
+        self.admin.as_ref().map(HttpServer::address)
     }
 
     /// Where gRPC is served, if it is.
@@ -164,6 +177,15 @@ impl Grpc {
     }
 }
 
+async fn serve_http(
+    address: &str,
+    routes: Router,
+    connections_max: usize,
+) -> Result<HttpServer, Error> {
+    let server = HttpServer::start(address, routes, connections_max).await;
+    server.map_err(|reason| listen(address, reason))
+}
+
 fn listen(address: &str, reason: std::io::Error) -> Error {
     Error::Listen {
         address: address.to_owned(),
@@ -171,4 +193,6 @@ fn listen(address: &str, reason: std::io::Error) -> Error {
     }
 }
 
+/// Operators' tools are few.
+const ADMIN_CONNECTIONS_MAX: usize = 64;
 const GRACE: Duration = Duration::from_secs(5);

@@ -4,7 +4,7 @@
 
 mod config;
 mod gateway;
-mod probes;
+mod metrics;
 mod upstream;
 
 pub use config::GatewayConfig;

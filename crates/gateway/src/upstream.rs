@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynamokv_client::{Client, ClientConfig};
-use dynamokv_rpc::{KeyValue, pb};
+use dynamokv_client::{Client, ClientConfig, Stats};
+use dynamokv_rpc::{Front, KeyValue, pb};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
+
+use crate::metrics::{Counts, Operation};
 
 /// Cheap to clone; all clones have one client.
 #[derive(Clone)]
 pub(crate) struct Upstream {
     client: watch::Receiver<Option<Arc<Client>>>,
+    counts: Arc<Counts>,
 }
 
 type Answer<'a, M> = BoxFuture<'a, Result<M, pb::Failure>>;
@@ -40,7 +43,8 @@ impl Upstream {
             // Whoever holds the gateway decides when it ends.
             std::future::pending().await
         };
-        (Self { client }, connecting)
+        let counts = Arc::default();
+        (Self { client, counts }, connecting)
     }
 
     /// Whether requests have somewhere to go.
@@ -55,6 +59,24 @@ impl Upstream {
         let _ = client.wait_for(Option::is_some).await;
     }
 
+    /// Asks whether a node answers; if not, why.
+    pub(crate) async fn ping(&self) -> Result<(), String> {
+        let client = self.client().map_err(|failure| failure.message)?;
+        client.ping().await.map_err(|error| error.to_string())
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let client = self.client.borrow();
+        client
+            .as_ref()
+            .map(|client| client.stats())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
     fn client(&self) -> Result<Arc<Client>, pb::Failure> {
         self.client.borrow().clone().ok_or_else(|| pb::Failure {
             kind: pb::ErrorKind::NotApplied.into(),
@@ -66,15 +88,29 @@ impl Upstream {
 
 impl KeyValue for Upstream {
     fn get(&self, request: pb::GetRequest) -> Answer<'_, pb::GetResponse> {
-        async move { KeyValue::get(&*self.client()?, request).await }.boxed()
+        let answer = async move { KeyValue::get(&*self.client()?, request).await };
+        self.counts.counted(Operation::Get, answer).boxed()
     }
 
     fn put(&self, request: pb::PutRequest) -> Answer<'_, pb::PutResponse> {
-        async move { KeyValue::put(&*self.client()?, request).await }.boxed()
+        let answer = async move { KeyValue::put(&*self.client()?, request).await };
+        self.counts.counted(Operation::Put, answer).boxed()
     }
 
     fn delete(&self, request: pb::DeleteRequest) -> Answer<'_, pb::DeleteResponse> {
-        async move { KeyValue::delete(&*self.client()?, request).await }.boxed()
+        let answer = async move { KeyValue::delete(&*self.client()?, request).await };
+        self.counts.counted(Operation::Delete, answer).boxed()
+    }
+
+    fn list_keys(&self, request: pb::ListKeysRequest) -> Answer<'_, pb::ListKeysResponse> {
+        let answer = async move { KeyValue::list_keys(&*self.client()?, request).await };
+        self.counts.counted(Operation::ListKeys, answer).boxed()
+    }
+}
+
+impl Front for Upstream {
+    fn cluster_id(&self) -> Result<u64, pb::Failure> {
+        self.client()?.cluster_id()
     }
 }
 

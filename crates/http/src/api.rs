@@ -14,6 +14,7 @@ use utoipa_axum::routes as described;
 use crate::KeyValue;
 use crate::admission::{self, Admission};
 use crate::key::{__path_delete_key, __path_get_key, __path_put_key, delete_key, get_key, put_key};
+use crate::keys::{__path_list_keys, list_keys};
 use crate::named::{self, Names};
 use crate::problem::Problem;
 
@@ -75,7 +76,9 @@ pub fn openapi() -> String {
 }
 
 fn described_routes() -> OpenApiRouter<Arc<Shared>> {
-    OpenApiRouter::with_openapi(About::openapi()).routes(described!(get_key, put_key, delete_key))
+    OpenApiRouter::with_openapi(About::openapi())
+        .routes(described!(get_key, put_key, delete_key))
+        .routes(described!(list_keys))
 }
 
 fn as_json(openapi: &utoipa::openapi::OpenApi) -> String {
@@ -99,6 +102,6 @@ async fn not_so(method: Method) -> impl IntoResponse {
         title = "DynamoKV",
         description = "Replicated keys over HTTP. Reads tell a context; a write that carries it replaces what was read, and one that does not is concurrent with it: then a read has several values."
     ),
-    tags((name = "keys", description = "One key at a time"))
+    tags((name = "keys", description = "One key at a time, and lists of them"))
 )]
 struct About;

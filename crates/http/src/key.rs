@@ -111,7 +111,7 @@ pub(crate) async fn get_key(
         key,
         r: options.r,
         mode: options.mode.into(),
-        timeout_ms: options.timeout_ms,
+        timeout_ms: timeout_ms(options.timeout_ms)?,
     };
     let mut reply = shared.store.get(request).await?;
     match reply.values.len() {
@@ -147,7 +147,7 @@ pub(crate) async fn get_key(
         ("keyspace" = String, Path, description = "The keyspace; `default` is that of whoever names none", pattern = "^[a-z0-9_-]{1,64}$"),
         ("key" = String, Path, description = "The key: 1 to 65,536 bytes, percent-encoded; a slash is `%2F`", min_length = 1),
         WriteOptions,
-        ("dynamokv-context" = Option<String>, Header, description = "The context of the last answer for this key"),
+        ("dynamokv-context" = Option<String>, Header, description = "The context of the last answer for this key; opaque", pattern = "^[A-Za-z0-9_-]*$"),
         ("idempotency-key" = Option<String>, Header, description = "Drawn anew for each write: the write may then be sent again", min_length = 1, max_length = 64),
     ),
     request_body(content = Binary, content_type = "*/*", description = "The value, kept with its media type"),
@@ -183,7 +183,7 @@ pub(crate) async fn put_key(
         context: context::of_request(&headers)?,
         w: options.w,
         mode: options.mode.into(),
-        timeout_ms: options.timeout_ms,
+        timeout_ms: timeout_ms(options.timeout_ms)?,
         return_values: false,
         idempotency_key: idempotency_key(&headers)?,
         value: value(body, shared.limits.value_bytes_max).await?,
@@ -203,7 +203,7 @@ pub(crate) async fn put_key(
         ("keyspace" = String, Path, description = "The keyspace; `default` is that of whoever names none", pattern = "^[a-z0-9_-]{1,64}$"),
         ("key" = String, Path, description = "The key: 1 to 65,536 bytes, percent-encoded; a slash is `%2F`", min_length = 1),
         WriteOptions,
-        ("dynamokv-context" = String, Header, description = "The context of the last answer for this key", min_length = 1),
+        ("dynamokv-context" = String, Header, description = "The context of the last answer for this key; opaque", min_length = 1, pattern = "^[A-Za-z0-9_-]+$"),
         ("idempotency-key" = Option<String>, Header, description = "Drawn anew for each delete: it may then be sent again", min_length = 1, max_length = 64),
     ),
     responses(
@@ -236,7 +236,7 @@ pub(crate) async fn delete_key(
         context,
         w: options.w,
         mode: options.mode.into(),
-        timeout_ms: options.timeout_ms,
+        timeout_ms: timeout_ms(options.timeout_ms)?,
         idempotency_key: idempotency_key(&headers)?,
     };
     let reply = shared.store.delete(request).await?;
@@ -290,10 +290,20 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Bytes, Problem> {
     Ok(Bytes::copy_from_slice(key.as_bytes()))
 }
 
-fn query<T>(options: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
+pub(crate) fn query<T>(options: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
     match options {
         Ok(Query(options)) => Ok(options),
         Err(rejection) => Err(Problem::bad_request(rejection.body_text())),
+    }
+}
+
+/// A node has the same bounds; a gateway must not wait for what no node would take.
+fn timeout_ms(asked: Option<u32>) -> Result<Option<u32>, Problem> {
+    match asked {
+        Some(ms) if !(1..=TIMEOUT_MS_MAX).contains(&ms) => Err(Problem::bad_request(format!(
+            "timeout_ms: {ms}, but must be 1..={TIMEOUT_MS_MAX}"
+        ))),
+        asked => Ok(asked),
     }
 }
 
@@ -306,5 +316,6 @@ impl From<Mode> for i32 {
     }
 }
 
+const TIMEOUT_MS_MAX: u32 = 60_000;
 /// So that nobody holds a place for longer than any request may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);

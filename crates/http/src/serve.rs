@@ -1,15 +1,17 @@
 use std::io;
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::serve::Listener;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// A running HTTP server. Dropping it cuts it off.
 pub struct Server {
@@ -20,7 +22,7 @@ pub struct Server {
 
 impl Server {
     /// Listens on `address`, `host:port` (port 0 takes a free one), and serves `routes`. While `connections_max` connections are open further
-    /// ones wait to be accepted.
+    /// ones wait to be accepted; one on which no request comes, or none is completed up to its body, is closed after a minute.
     ///
     /// # Errors
     /// The address cannot be listened on; nothing runs then.
@@ -32,19 +34,10 @@ impl Server {
             places: Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS))),
         };
         let (stop, stopped) = oneshot::channel();
-        let serving = axum::serve(listener, routes).with_graceful_shutdown(async {
-            // A dropped sender means that the server is being cut off anyway.
-            let _ = stopped.await;
-        });
-        let task = tokio::spawn(async move {
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "the HTTP server ended");
-            }
-        });
         Ok(Self {
             address,
             stop: Some(stop),
-            task,
+            task: tokio::spawn(serve(listener, routes, stopped)),
         })
     }
 
@@ -70,77 +63,55 @@ impl Drop for Server {
     }
 }
 
+/// Serves until it is stopped and what was under way has ended. Dropping it cuts all connections.
+async fn serve(mut listener: Bounded, routes: Router, stopped: oneshot::Receiver<()>) {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT);
+    let (under_way, mut open) = (GracefulShutdown::new(), JoinSet::new());
+    let mut stopped = pin!(stopped);
+    loop {
+        let (stream, place) = tokio::select! {
+            biased;
+            // A dropped sender means that the server is being cut off anyway.
+            _ = &mut stopped => break,
+            Some(_) = open.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        let service = TowerToHyperService::new(routes.clone());
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let connection = under_way.watch(connection);
+        open.spawn(async move {
+            let _place = place;
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended");
+            }
+        });
+    }
+    drop(listener);
+    under_way.shutdown().await;
+}
+
 /// Accepts only so many connections at once.
 struct Bounded {
     listener: TcpListener,
     places: Arc<Semaphore>,
 }
 
-/// A connection, and its place.
-struct Held {
-    stream: TcpStream,
-    _place: Option<OwnedSemaphorePermit>,
-}
-
-impl Listener for Bounded {
-    type Io = Held;
-    type Addr = std::net::SocketAddr;
-
-    async fn accept(&mut self) -> (Held, Self::Addr) {
+impl Bounded {
+    /// The next connection, and its place.
+    async fn accept(&mut self) -> (TcpStream, Option<OwnedSemaphorePermit>) {
         // Never closed.
         let place = Arc::clone(&self.places).acquire_owned().await.ok();
-        let (stream, address) = Listener::accept(&mut self.listener).await;
+        // That of axum waits where there are too many open files.
+        let (stream, _) = Listener::accept(&mut self.listener).await;
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY cannot be set");
         }
-        let held = Held {
-            stream,
-            _place: place,
-        };
-        (held, address)
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.listener.local_addr()
+        (stream, place)
     }
 }
 
-impl AsyncRead for Held {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Held {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
+/// So that nobody holds a place with half a request, or with none. As long as connections are kept by common clients and proxies.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);

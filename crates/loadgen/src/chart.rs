@@ -114,8 +114,9 @@ impl Chart<'_> {
             title = escape(self.title),
         );
         self.axes(&mut svg, &x, &y);
+        let mut names = Names::default();
         for (row, line) in self.lines.iter().enumerate() {
-            self.line(&mut svg, line, &x, &y);
+            line.draw(&mut svg, &x, &y, &mut names);
             legend(&mut svg, line, HEIGHT + LEGEND_ROW * row as f64);
         }
         svg.push_str("</svg>\n");
@@ -152,15 +153,17 @@ impl Chart<'_> {
             escape(self.y.label)
         );
     }
+}
 
-    fn line(&self, svg: &mut String, line: &Line, x: &Scale, y: &Scale) {
+impl Line {
+    fn draw(&self, svg: &mut String, x: &Scale, y: &Scale, names: &mut Names) {
         let at = |point: &(f64, f64)| {
             (
                 LEFT + x.place(point.0) * ACROSS,
                 TOP + DOWN - y.place(point.1) * DOWN,
             )
         };
-        let path: Vec<String> = line
+        let path: Vec<String> = self
             .points
             .iter()
             .map(at)
@@ -169,28 +172,70 @@ impl Chart<'_> {
         let _ = writeln!(
             svg,
             "<polyline class=\"{}\" points=\"{}\"/>",
-            line.class(),
+            self.class(),
             path.join(" ")
         );
-        for (point, name) in line.points.iter().zip(line.marks.iter().flatten()) {
+        for (point, name) in self.points.iter().zip(self.marks.iter().flatten()) {
             let (across, down) = at(point);
             let _ = writeln!(
                 svg,
-                "<circle class=\"{}\" cx=\"{across:.1}\" cy=\"{down:.1}\" r=\"4\"><title>{}</title></circle><text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
-                line.class(),
-                escape(name),
-                across + 7.0,
-                down - 6.0,
+                "<circle class=\"{}\" cx=\"{across:.1}\" cy=\"{down:.1}\" r=\"4\"><title>{}</title></circle>",
+                self.class(),
                 escape(name)
             );
+            if let Some((left, base)) = names.place(name, across, down) {
+                let _ = writeln!(
+                    svg,
+                    "<text class=\"tick\" x=\"{left:.1}\" y=\"{base:.1}\">{}</text>",
+                    escape(name)
+                );
+            }
         }
     }
-}
 
-impl Line {
     fn class(&self) -> String {
         let dashed = if self.dashed { " dashed" } else { "" };
         format!("c{}{dashed}", self.colour % COLOURS)
+    }
+}
+
+/// Names written beside points. One that would lie over another is left to whoever points at the mark.
+#[derive(Default)]
+struct Names(Vec<Written>);
+
+/// Where a name lies.
+#[derive(Clone, Copy)]
+struct Written {
+    left: f64,
+    right: f64,
+    base: f64,
+}
+
+impl Names {
+    /// The left end and the base line of the name of a point, to its right where there is room.
+    fn place(&mut self, name: &str, across: f64, down: f64) -> Option<(f64, f64)> {
+        let width = LETTER_WIDTH * name.chars().count() as f64;
+        let beside = across + 7.0;
+        let left = if beside + width <= WIDTH {
+            beside
+        } else {
+            (across - 7.0 - width).max(0.0)
+        };
+        let name = Written {
+            left,
+            right: left + width,
+            base: down - 6.0,
+        };
+        let is_clear = |other: &Written| {
+            name.right < other.left
+                || other.right < name.left
+                || (name.base - other.base).abs() >= LETTER_HEIGHT
+        };
+        if !self.0.iter().all(is_clear) {
+            return None;
+        }
+        self.0.push(name);
+        Some((name.left, name.base))
     }
 }
 
@@ -231,6 +276,9 @@ const TOP: f64 = 48.0;
 const ACROSS: f64 = 620.0;
 const DOWN: f64 = 290.0;
 const LEGEND_ROW: f64 = 18.0;
+/// About those of 12 pixels of a common font.
+const LETTER_WIDTH: f64 = 6.5;
+const LETTER_HEIGHT: f64 = 14.0;
 
 #[cfg(test)]
 mod tests {
@@ -251,6 +299,29 @@ mod tests {
             prop_assert!((1..=12).contains(&ticks.len()), "{ticks:?}");
             for tick in ticks {
                 prop_assert!((-1e-9..=1.0 + 1e-9).contains(&scale.place(tick)));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn names_lie_in_the_picture_and_not_over_each_other(
+            points in proptest::collection::vec(("[a-z ]{1,30}", LEFT..LEFT + ACROSS, TOP..TOP + DOWN), 1..40),
+        ) {
+            let mut names = Names::default();
+            let mut written: Vec<(f64, f64, f64)> = Vec::new();
+            for (at, (name, across, down)) in points.iter().enumerate() {
+                let width = LETTER_WIDTH * name.len() as f64;
+                let Some((left, base)) = names.place(name, *across, *down) else {
+                    prop_assert!(at > 0, "the first has room");
+                    continue;
+                };
+                prop_assert!(left >= 0.0 && left + width <= WIDTH);
+                let over = |(from, to, other): &(f64, f64, f64)| {
+                    left <= *to && *from <= left + width && (base - other).abs() < LETTER_HEIGHT
+                };
+                prop_assert!(!written.iter().any(over));
+                written.push((left, left + width, base));
             }
         }
     }

@@ -19,6 +19,22 @@ pub trait KeyValue: Send + Sync + 'static {
         &self,
         request: pb::DeleteRequest,
     ) -> BoxFuture<'_, Result<pb::DeleteResponse, pb::Failure>>;
+
+    /// A page of the keys of a keyspace: at most as many as are wanted, about a thousand, and perhaps none. There is more as long as there is
+    /// a cursor.
+    fn list_keys(
+        &self,
+        request: pb::ListKeysRequest,
+    ) -> BoxFuture<'_, Result<pb::ListKeysResponse, pb::Failure>>;
+}
+
+/// Whoever answers for the nodes of a cluster without being one. Its clients send everything to it: they may not reach the nodes.
+pub trait Front: KeyValue {
+    /// The id of the cluster behind it.
+    ///
+    /// # Errors
+    /// It is not known yet.
+    fn cluster_id(&self) -> Result<u64, pb::Failure>;
 }
 
 impl<S: KvService> KeyValue for KvHandler<S> {
@@ -35,5 +51,12 @@ impl<S: KvService> KeyValue for KvHandler<S> {
         request: pb::DeleteRequest,
     ) -> BoxFuture<'_, Result<pb::DeleteResponse, pb::Failure>> {
         self.remove(request, None).boxed()
+    }
+
+    fn list_keys(
+        &self,
+        request: pb::ListKeysRequest,
+    ) -> BoxFuture<'_, Result<pb::ListKeysResponse, pb::Failure>> {
+        self.page(request).boxed()
     }
 }

@@ -20,7 +20,7 @@ mod trace;
 pub use connection::{Connection, Connector, Listener, channel_over};
 pub use convert::{decode_facts, encode_facts};
 pub use error::{Error, Result};
-pub use key_value::KeyValue;
+pub use key_value::{Front, KeyValue};
 pub use keys::{KeyPage, KeyScan, KeyState, KeyStates, KeysRequest};
 pub use peers::{AddressBook, Peers, PeersConfig};
 pub use server::{Health, KvHandler, Load, ServerBuilder, ServerConfig, Usage};

@@ -26,6 +26,15 @@ impl Topology {
         }
     }
 
+    /// That of a front: all requests go to it.
+    pub(crate) fn front(cluster_id: u64) -> Self {
+        Self::new(pb::Topology {
+            cluster_id,
+            front: true,
+            ..pb::Topology::default()
+        })
+    }
+
     /// Equal for equal topologies, different for different ones but for chance (2^-64).
     pub fn version(&self) -> u64 {
         self.version

@@ -68,13 +68,9 @@ pub(super) async fn delete(args: &DeleteArgs, screen: &Screen) -> Result<()> {
 pub(super) async fn keys(args: &KeysArgs, screen: &Screen) -> Result<()> {
     let name = &args.keyspace.name;
     let client = connected(&args.connect).await?.in_keyspace(name);
-    let prefix = args.prefix.as_deref().unwrap_or_default().as_bytes();
-    let wanted = |key: &dynamokv_client::Result<bytes::Bytes>| {
-        let is_wanted = key.as_ref().map_or(true, |key| key.starts_with(prefix));
-        std::future::ready(is_wanted)
-    };
+    let prefix = args.prefix.clone().unwrap_or_default();
     let limit = args.limit.unwrap_or(usize::MAX);
-    let mut found = std::pin::pin!(client.keys().filter(wanted).take(limit));
+    let mut found = std::pin::pin!(client.keys_with_prefix(prefix).take(limit));
     let mut keys = Vec::new();
     while let Some(key) = found.next().await {
         let key = Content::of(&key.map_err(|error| failure("keys", &error))?);

@@ -53,6 +53,35 @@ async fn a_dead_node_costs_each_request_one_attempt_at_most_and_is_then_avoided(
 }
 
 #[tokio::test(start_paused = true)]
+async fn behind_gateways_everything_goes_to_them_and_one_that_dies_costs_one_attempt() {
+    let fake = Fake::new(5);
+    let front = dynamokv_rpc::pb::Topology {
+        cluster_id: 7,
+        front: true,
+        ..Default::default()
+    };
+    *fake.topology.lock() = (9, front);
+    // Its seeds are 1:1 and 2:1.
+    let client = fake.client(ClientConfig::default()).await;
+    assert_eq!(client.topology().cluster_id(), 7);
+    let mut asked = BTreeSet::new();
+    for number in 0..50 {
+        let read = client.get(format!("key {number}")).await.unwrap();
+        asked.insert(read.coordinator);
+    }
+    assert_eq!(asked, [1, 2].map(NodeId).into());
+    fake.mood(1, Mood::Bad(Duration::ZERO, Cause::Lost));
+    for number in 0..50 {
+        let read = client.get(format!("key {number}")).await.unwrap();
+        assert!(read.attempts <= 2);
+    }
+    // The nodes behind them are never asked, however long they tell of nothing else.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    client.get("key").await.unwrap();
+    assert_eq!(BTreeSet::from_iter(fake.asked()), [1, 2].map(NodeId).into());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stalled_node_is_hedged_around() {
     let fake = Fake::new(3);
     let config = ClientConfig::default();

@@ -263,6 +263,10 @@ async fn all_keys_are_listed_once_whoever_is_asked_and_deleted_ones_are_not() {
         }
     }
     assert_eq!(paged, listed);
+    let some = client.keys_with_prefix("key 01");
+    let some: BTreeSet<Bytes> = some.try_collect().await.unwrap();
+    let wanted = names.iter().filter(|name| name.starts_with("key 01"));
+    assert_eq!(some, wanted.cloned().map(Bytes::from).collect());
 }
 
 #[tokio::test(flavor = "multi_thread")]

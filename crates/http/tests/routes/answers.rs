@@ -2,6 +2,8 @@ use proptest::prelude::*;
 
 use crate::{call, path, router};
 
+const KEYS: &str = "/v1/keyspaces/default/keys";
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -83,13 +85,83 @@ async fn a_delete_needs_to_have_seen_what_it_deletes() {
     assert_eq!((got.status, got.header("dynamokv-context")), (404, ""));
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Against a plain filter; each key as it is listed is good for a path.
+    #[test]
+    fn keys_are_listed_page_by_page(
+        keys in prop::collection::btree_set(prop::collection::vec(0x5e..=0x61_u8, 1..4), 0..20),
+        prefix in prop::collection::vec(0x5f..=0x60_u8, 0..3),
+        limit in 1..9_usize,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let router = router();
+            for key in &keys {
+                call(&router, "PUT", &path(key), &[], "v").await;
+            }
+            let wanted: Vec<_> = keys.iter().filter(|key| key.starts_with(&prefix)).collect();
+            let prefix = percent_encoding::percent_encode(&prefix, percent_encoding::NON_ALPHANUMERIC);
+            let (mut after, mut listed) = (String::new(), Vec::new());
+            loop {
+                let page = format!("{KEYS}?prefix={prefix}&limit={limit}&after={after}");
+                let page = call(&router, "GET", &page, &[], "").await;
+                prop_assert_eq!(page.status, 200);
+                let page = page.json();
+                let keys = page["keys"].as_array().unwrap();
+                prop_assert!(keys.len() <= limit);
+                listed.extend(keys.iter().map(|key| key.as_str().unwrap().to_owned()));
+                match page["next"].as_str() {
+                    Some(next) => after = next.to_owned(),
+                    None => break,
+                }
+            }
+            prop_assert_eq!(listed.len(), wanted.len());
+            for (name, key) in listed.iter().zip(wanted) {
+                let at = format!("{KEYS}/{name}");
+                prop_assert_eq!(call(&router, "GET", &at, &[], "").await.status, 200);
+                let decoded: Vec<u8> = percent_encoding::percent_decode_str(name).collect();
+                prop_assert_eq!(&decoded, key);
+            }
+            Ok(())
+        })?;
+    }
+}
+
 #[tokio::test]
 async fn bad_input_is_answered_with_the_field_that_is_wrong() {
     let router = router();
     let milk = path(b"milk");
     let at = |query: &str| format!("{milk}?{query}");
     type Row<'a> = (&'a str, String, &'a [(&'a str, &'a str)], u16, &'a str);
-    let table: [Row; 10] = [
+    let list = |query: &str| format!("{KEYS}?{query}");
+    let table: [Row; 17] = [
+        (
+            "GET",
+            at("timeout_ms=0"),
+            &[],
+            400,
+            "timeout_ms: 0, but must be 1..=60000",
+        ),
+        ("PUT", at("timeout_ms=60001"), &[], 400, "timeout_ms: 60001"),
+        (
+            "GET",
+            list("limit=0"),
+            &[],
+            400,
+            "limit: 0, but must be 1..=1000",
+        ),
+        (
+            "GET",
+            list("limit=1001"),
+            &[],
+            400,
+            "limit: 1001, but must be 1..=1000",
+        ),
+        ("GET", list("after=%3F"), &[], 400, "after: "),
+        ("GET", list("r=1"), &[], 400, "unknown field `r`"),
+        ("PUT", KEYS.to_owned(), &[], 405, "PUT"),
         ("GET", at("r=many"), &[], 400, "r: invalid digit"),
         ("GET", at("r=-1"), &[], 400, "r: "),
         ("GET", at("w=1"), &[], 400, "unknown field `w`"),
@@ -163,5 +235,5 @@ async fn the_description_is_served() {
     assert_eq!(answer.status, 200);
     assert_eq!(answer.body, dynamokv_http::openapi());
     let paths = answer.json()["paths"].as_object().unwrap().len();
-    assert_eq!(paths, 1);
+    assert_eq!(paths, 2);
 }

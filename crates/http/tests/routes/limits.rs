@@ -13,6 +13,8 @@ use tokio::sync::Semaphore;
 use crate::store::Memory;
 use crate::{call, path};
 
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// Answers reads when it is let.
 struct Held {
     taken: Arc<Semaphore>,
@@ -39,6 +41,13 @@ impl KeyValue for Held {
         request: pb::DeleteRequest,
     ) -> BoxFuture<'_, Result<pb::DeleteResponse, pb::Failure>> {
         self.store.delete(request)
+    }
+
+    fn list_keys(
+        &self,
+        request: pb::ListKeysRequest,
+    ) -> BoxFuture<'_, Result<pb::ListKeysResponse, pb::Failure>> {
+        self.store.list_keys(request)
     }
 }
 
@@ -90,6 +99,30 @@ async fn first_line(stream: &mut TcpStream) -> String {
     let mut line = [0; 15];
     stream.read_exact(&mut line).await.unwrap();
     String::from_utf8_lossy(&line).into_owned()
+}
+
+/// The clock jumps wherever all wait.
+#[tokio::test(start_paused = true)]
+async fn half_a_request_holds_no_place_for_long_and_neither_does_none() {
+    let routes = routes(Memory::default(), Limits::default());
+    let server = Server::start("127.0.0.1:0", routes, 1).await.unwrap();
+    for sent in ["", "GET /openapi.json HTTP/1.1\r\nhost: a\r\n"] {
+        let begun = tokio::time::Instant::now();
+        let mut slow = TcpStream::connect(server.address()).await.unwrap();
+        slow.write_all(sent.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let closed = tokio::time::timeout(2 * MINUTE, slow.read_to_end(&mut answer)).await;
+        closed.unwrap().unwrap();
+        assert!(begun.elapsed() >= MINUTE, "{:?}", begun.elapsed());
+        assert_eq!(answer, b"");
+    }
+    // One that takes its time and comes is answered; then its connection is idle.
+    let mut late = TcpStream::connect(server.address()).await.unwrap();
+    tokio::time::sleep(MINUTE / 2).await;
+    assert_eq!(first_line(&mut late).await, "HTTP/1.1 200 OK");
+    let mut rest = Vec::new();
+    let closed = tokio::time::timeout(2 * MINUTE, late.read_to_end(&mut rest)).await;
+    closed.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -84,7 +84,12 @@ fn is_described(method: &str, path: &str, status: StatusCode) -> bool {
     if !path.starts_with("/v1/keyspaces/") || status == StatusCode::METHOD_NOT_ALLOWED {
         return true;
     }
-    let operation =
-        &description["paths"]["/v1/keyspaces/{keyspace}/keys/{key}"][method.to_lowercase()];
+    let of_keys = "/v1/keyspaces/{keyspace}/keys";
+    let of_key = format!("{of_keys}/{{key}}");
+    let route = match path.split('/').count() {
+        5 => of_keys,
+        _ => &of_key,
+    };
+    let operation = &description["paths"][route][method.to_lowercase()];
     operation["responses"].get(status.as_str()).is_some()
 }

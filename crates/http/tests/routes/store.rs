@@ -84,4 +84,27 @@ impl KeyValue for Memory {
         });
         ready(reply).boxed()
     }
+
+    /// The cursor is the last key of a page.
+    fn list_keys(
+        &self,
+        request: pb::ListKeysRequest,
+    ) -> BoxFuture<'_, Result<pb::ListKeysResponse, pb::Failure>> {
+        let state = self.0.lock().unwrap();
+        let keys = state.keys.iter().filter(|((keyspace, key), values)| {
+            *keyspace == request.keyspace && *key > request.cursor && !values.is_empty()
+        });
+        let keys = keys.map(|((_, key), _)| key);
+        let mut page = pb::ListKeysResponse::default();
+        for key in keys {
+            if page.keys.len() == request.limit.unwrap() as usize {
+                page.cursor = page.keys.last().cloned().unwrap();
+                break;
+            }
+            if key.starts_with(&request.prefix) {
+                page.keys.push(key.clone());
+            }
+        }
+        ready(Ok(page)).boxed()
+    }
 }

@@ -1,6 +1,6 @@
 //! `Kv` over a [`KvService`].
 
-mod keys;
+mod page;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::gate::Permit;
 use super::pipeline::Pipeline;
-use super::{ServerConfig, batch};
+use super::{ServerConfig, batch, keys};
 use crate::convert::{mode_from, saturating_u32, some_bytes};
 use crate::shown::{seal, values};
 use crate::status::{failure_of, invalid};
@@ -252,8 +252,8 @@ impl<S: KvService> pb::kv_server::Kv for KvHandler<S> {
         request: Request<pb::ListKeysRequest>,
     ) -> Result<Response<Self::ListKeysStream>, Status> {
         let permit = request.extensions().get::<Permit>().cloned();
-        let service = Arc::clone(&self.service);
-        self.answer(keys::list(service, request.into_inner(), permit).await)
+        let store = Arc::new(self.clone());
+        self.answer(keys::list(store, request.into_inner(), permit).await)
     }
 }
 

@@ -5,6 +5,7 @@ mod batch;
 mod gate;
 mod health;
 mod incoming;
+mod keys;
 mod kv;
 mod load;
 mod peer;
@@ -32,7 +33,7 @@ use crate::pb::{
     self, admin_server::AdminServer, dynamo_rpc_server::DynamoRpcServer, kv_server::KvServer,
     raw_kv_server::RawKvServer,
 };
-use crate::{AdminService, Error, KeyValue, KvService, PeerService, Result};
+use crate::{AdminService, Error, Front, KvService, PeerService, Result};
 
 pub use self::health::Health;
 pub use self::kv::KvHandler;
@@ -138,9 +139,9 @@ impl ServerBuilder {
         self
     }
 
-    /// Serves reads, writes and deletes of `Kv` by passing them on to `store`, which is no node.
+    /// Serves `Kv` by passing requests on to `store`, which is no node.
     #[must_use]
-    pub fn relay(mut self, store: Arc<impl KeyValue>) -> Self {
+    pub fn relay(mut self, store: Arc<impl Front>) -> Self {
         let server = KvServer::new(relay::Relay::new(store))
             .max_decoding_message_size(self.config.client_message_bytes_max());
         self.routes

@@ -1,4 +1,4 @@
-//! `Kv` over a [`KeyValue`] that is no node.
+//! `Kv` over a [`Front`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use futures_util::stream::{BoxStream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::batch;
 use super::gate::Permit;
 use super::pipeline::Pipeline;
-use crate::{KeyValue, deadline, pb, status};
+use super::{batch, keys};
+use crate::{Front, Topology, deadline, pb, status};
 
-/// Reads, writes and deletes of keys. Whoever wants the topology asks a node: a front is there for those who do not.
+/// Passes requests on. The topology is a front's own: its clients may not reach the nodes, and need not.
 pub(super) struct Relay<K> {
     store: Arc<K>,
 }
@@ -23,14 +23,14 @@ impl<K> Relay<K> {
 }
 
 #[tonic::async_trait]
-impl<K: KeyValue> pb::kv_server::Kv for Relay<K> {
+impl<K: Front> pb::kv_server::Kv for Relay<K> {
     async fn topology(
         &self,
-        _: Request<pb::TopologyRequest>,
+        request: Request<pb::TopologyRequest>,
     ) -> Result<Response<pb::TopologyResponse>, Status> {
-        Err(Status::unimplemented(
-            "this is a gateway: connect to a node",
-        ))
+        let known = request.into_inner().known;
+        let cluster_id = self.store.cluster_id();
+        answer(cluster_id.map(|cluster_id| Topology::front(cluster_id).answer(known)))
     }
 
     async fn get(
@@ -79,11 +79,11 @@ impl<K: KeyValue> pb::kv_server::Kv for Relay<K> {
 
     async fn list_keys(
         &self,
-        _: Request<pb::ListKeysRequest>,
+        request: Request<pb::ListKeysRequest>,
     ) -> Result<Response<Self::ListKeysStream>, Status> {
-        Err(Status::unimplemented(
-            "this is a gateway: connect to a node to list keys",
-        ))
+        let permit = request.extensions().get::<Permit>().cloned();
+        let store = Arc::clone(&self.store);
+        answer(keys::list(store, request.into_inner(), permit).await)
     }
 
     async fn delete(

@@ -113,6 +113,7 @@ pub(crate) fn topology() -> pb::Topology {
             address: "there:1".to_owned(),
             ..Default::default()
         }],
+        front: false,
     }
 }
 

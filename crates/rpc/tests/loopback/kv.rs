@@ -632,6 +632,47 @@ async fn keys_come_in_pages_and_a_cursor_goes_on_behind_them() {
     );
 }
 
+#[tokio::test]
+async fn only_keys_that_begin_as_is_wanted_are_listed() {
+    let (mut client, _, _server) = server().await;
+    // More than one page looks at: the fake gives three at a time.
+    let names: Vec<String> = (0..100).map(|number| format!("{number:02}")).collect();
+    for name in &names {
+        client.put(put(name, "v", &Bytes::new())).await.unwrap();
+    }
+    for (prefix, limit) in [("9", None), ("9", Some(4)), ("42", Some(1)), ("x", Some(5))] {
+        let mut request = pb::ListKeysRequest {
+            prefix: prefix.into(),
+            limit,
+            ..Default::default()
+        };
+        let (mut found, mut pages) = (Vec::new(), 0);
+        loop {
+            let mut listing = client
+                .list_keys(request.clone())
+                .await
+                .unwrap()
+                .into_inner();
+            let (mut came, mut cursor) = (0, Bytes::new());
+            while let Some(page) = listing.message().await.unwrap() {
+                came += page.keys.len();
+                pages += 1;
+                found.extend(page.keys);
+                cursor = page.cursor;
+            }
+            assert!(limit.is_none_or(|limit| came <= limit as usize), "{came}");
+            if cursor.is_empty() {
+                break;
+            }
+            request.cursor = cursor;
+        }
+        found.sort();
+        let wanted = names.iter().filter(|name| name.starts_with(prefix));
+        assert_eq!(found, Vec::from_iter(wanted), "{prefix} {limit:?}");
+        assert!(pages > 1, "no page looks at all of them");
+    }
+}
+
 /// Some cursor of the default keyspace.
 async fn cursor_of(client: &mut KvClient<Channel>) -> Bytes {
     let request = pb::ListKeysRequest {
