@@ -1,9 +1,10 @@
 """What benches/cluster.sh measured, as tables in Markdown. Standard library only.
 
-settled NODES        exits with 0 if the ring on standard input is that of so many live nodes, and no change is open
-half WORKLOAD FILE   half of the greatest throughput of a workload in a result of `dynamokv bench`
-print FOLDER         the tables
-write FOLDER PAGE    the tables, between the marks of a page
+settled NODES              exits with 0 if the ring on standard input is that of so many live nodes, and no change is open
+half WORKLOAD FILE         half of the greatest throughput of a workload in a result of `dynamokv bench`
+idle SECONDS PIDS ADMINS   CPU time and memory of nodes, as JSON, after so long
+print WHAT FOLDER          the tables of matrix, scale or memory
+write WHAT FOLDER PAGE     the same, between the marks of a page
 """
 
 import datetime
@@ -14,9 +15,11 @@ import re
 import statistics
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 
-MARKS = "<!-- benches/cluster.sh -->\n", "<!-- benches/cluster.sh ends -->"
+MARKS = "<!-- benches/cluster.sh{} -->\n", "<!-- benches/cluster.sh{} ends -->"
 MODES = ["unary", "pipelined"]
 DURABILITIES = ["sync", "os"]
 MIXES = {"put": "put", "get": "get", "a": "50/50", "b": "95/5"}
@@ -169,11 +172,12 @@ def matrix(results):
     return table(head, rows, left=3)
 
 
-def tables(results):
+def matrix_tables(folder):
+    results = Results(folder)
     echo = results.baseline(lambda each: each["echo"]["runs"][0]["actions"][0]["latency"]["p50_us"])
     fsync = [results.baseline(lambda each, name=name: each["fdatasync"][name]) for name in ("p50_us", "p99_us")]
     parts = [
-        f"{machine()} Medians of {results.times}; {datetime.date.today()}, commit {commit()}. A bare unary echo of 1 KiB takes {echo:.0f} µs "
+        f"{made(results.times)} A bare unary echo of 1 KiB takes {echo:.0f} µs "
         f"at 1 in flight; an `fdatasync` of 1.1 KB {fsync[0]:.0f} µs, its 99th percentile {fsync[1]:.0f} µs.",
         beside(results),
         goals(results),
@@ -183,6 +187,64 @@ def tables(results):
     if results.failed:
         parts.append("Not all requests succeeded:\n\n" + "\n".join(f"- {each}" for each in results.failed))
     return "\n\n".join(parts) + "\n"
+
+
+# -- More nodes
+
+
+def scale(folder):
+    """Equal load on clusters of several sizes."""
+    sizes, failed = {}, 0
+    for path in Path(folder).glob("scale-*-*.json"):
+        nodes, repetition = map(int, path.stem.split("-")[1:])
+        runs = json.loads(path.read_text())["runs"]
+        failed += sum(run["failed"] + run["unsent"] for run in runs)
+        idle = json.loads((path.parent / f"idle-{nodes}-{repetition}.json").read_text())
+        sizes.setdefault(nodes, []).append((runs, idle))
+    head = ["nodes", "", "requests a second", "CPU ms of all nodes an operation", "by that of the first row", "without idling", "by that of the first row", "% of a core a node", "of which idle"]
+    rows, first = [], {}
+    for nodes, repetitions in sorted(sizes.items()):
+        for at, run in enumerate(repetitions[0][0]):
+            mix = run["name"].split(",")[0]
+            of = [figures_of(runs[at], idle) for runs, idle in repetitions]
+            rate, whole, busy, core, idle = (statistics.median(each) for each in zip(*of))
+            whole_first, busy_first = first.setdefault(mix, (whole, busy))
+            rows.append([str(nodes), MIXES[mix], number(rate), number(whole), quotient(whole, whole_first), number(busy), quotient(busy, busy_first), number(core), number(idle)])
+    rows.sort(key=lambda cells: (list(MIXES.values()).index(cells[1]), int(cells[0])))
+    times = max(len(each) for each in sizes.values())
+    notes = f"\n\n{failed} requests failed or could not begin." if failed else ""
+    return f"{made(times)} Unary, `sync`.\n\n{table(head, rows, left=2)}{notes}\n"
+
+
+def figures_of(run, idle):
+    """Of a run: operations a second; CPU ms an operation, and that without what the nodes do anyhow; % of a core a node, and when idle."""
+    cpu = run["cpu"]
+    nodes = len(cpu["servers_s"])
+    used, idling = sum(cpu["servers_s"]) / cpu["elapsed_s"], sum(idle["cpu_s"]) / idle["elapsed_s"]
+    rate = cpu["operations"] / cpu["elapsed_s"]
+    return rate, used * 1_000 / rate, (used - idling) * 1_000 / rate, used * 100 / nodes, idling * 100 / nodes
+
+
+# -- Memory
+
+
+def memory(folder):
+    """Of a node without keys, and by key."""
+    by_keys = {}
+    for path in Path(folder).glob("memory-*-*.json"):
+        for rss, engine in json.loads(path.read_text())["memory"]:
+            by_keys.setdefault(int(path.stem.split("-")[1]), []).append((rss, engine, rss - engine))
+    medians = {keys: [statistics.median(each) for each in zip(*nodes)] for keys, nodes in sorted(by_keys.items())}
+    head = ["keys", "resident, MiB", "of the engine, MiB", "beside it, MiB", "bytes a key beside it"]
+    rows = []
+    for keys, (rss, engine, rest) in medians.items():
+        a_key = number((rest - medians[0][2]) / keys, 4) if keys else ""
+        rows.append([f"{keys:,}", *(f"{each / 2**20:.1f}" for each in (rss, engine, rest)), a_key])
+    return f"{made(len(by_keys[0]) // 3)}\n\n{table(head, rows, left=0)}\n"
+
+
+def made(times):
+    return f"{machine()} Medians of {times}; {datetime.date.today()}, commit {commit()}."
 
 
 def machine():
@@ -196,11 +258,13 @@ def commit():
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
-def write(page, text):
+def write(page, what, text):
     path = Path(page)
-    before, rest = path.read_text().split(MARKS[0])
-    after = rest.split(MARKS[1])[1]
-    path.write_text(before + MARKS[0] + "\n" + text + "\n" + MARKS[1] + after)
+    option = {"matrix": "", "scale": " --nodes", "memory": " --memory"}[what]
+    begins, ends = (mark.format(option) for mark in MARKS)
+    before, rest = path.read_text().split(begins)
+    after = rest.split(ends)[1]
+    path.write_text(before + begins + "\n" + text + "\n" + ends + after)
 
 
 # -- For the script
@@ -217,15 +281,47 @@ def half(workload, file):
     return max(run["throughput"] for run in runs if run["name"].startswith(f"{workload},")) / 2
 
 
+def idle(seconds, pids, admins):
+    pids = [int(pid) for pid in pids.split(",")]
+    before, begun = [cpu_s(pid) for pid in pids], time.monotonic()
+    time.sleep(seconds)
+    used = [cpu_s(pid) - at for pid, at in zip(pids, before)]
+    elapsed = time.monotonic() - begun
+    sizes = [(rss(pid), engine_bytes(admin)) for pid, admin in zip(pids, admins.split(","))]
+    return {"elapsed_s": elapsed, "cpu_s": used, "memory": sizes}
+
+
+def cpu_s(pid):
+    """Of all threads, since the start. The name, in brackets, may have spaces."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def rss(pid):
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def engine_bytes(admin):
+    """What the engine says of its blocks, filters, indices and write buffers; 0 for one that does not."""
+    with urllib.request.urlopen(f"http://{admin}/metrics", timeout=10) as response:
+        found = re.search(r"^dynamokv_storage_memory_bytes(?:\{.*\})? (\S+)$", response.read().decode(), re.M)
+    return float(found[1]) if found else 0
+
+
+TABLES = {"matrix": matrix_tables, "scale": scale, "memory": memory}
+
+
 def main(command, *args):
     if command == "settled":
         sys.exit(not is_settled(int(args[0])))
     elif command == "half":
         print(f"{half(*args):.0f}")
+    elif command == "idle":
+        print(json.dumps(idle(float(args[0]), *args[1:])))
     elif command == "print":
-        print(tables(Results(args[0])))
+        print(TABLES[args[0]](args[1]))
     elif command == "write":
-        write(args[1], tables(Results(args[0])))
+        write(args[2], args[0], TABLES[args[0]](args[1]))
     else:
         sys.exit(__doc__)
 
