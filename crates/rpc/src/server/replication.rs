@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use dynamokv_coordinator::{ReplicaAnswer, ReplicaError, ReplicaRead, ReplicaWrite};
-use futures_util::future::{BoxFuture, FutureExt, ready};
+use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, Stream, StreamExt};
 use prost::Message;
 use tokio::sync::OwnedSemaphorePermit;
@@ -22,7 +22,11 @@ pub(super) struct Replication<S, I> {
     /// `None` after its end.
     requests: Option<I>,
     gate: Gate,
-    under_way: FuturesUnordered<BoxFuture<'static, Vec<pb::ReplicaResult>>>,
+    writes: FuturesUnordered<BoxFuture<'static, Vec<pb::ReplicaResult>>>,
+    /// Each is made when its answer fits into the next message, so that large values do not pile up.
+    reads: FuturesUnordered<BoxFuture<'static, pb::ReplicaResult>>,
+    /// Answers of requests that were not begun.
+    refused: Vec<pb::ReplicaResult>,
 }
 
 impl<S: PeerService, I> Replication<S, I> {
@@ -31,7 +35,9 @@ impl<S: PeerService, I> Replication<S, I> {
             service,
             requests: Some(requests),
             gate,
-            under_way: FuturesUnordered::new(),
+            writes: FuturesUnordered::new(),
+            reads: FuturesUnordered::new(),
+            refused: Vec::new(),
         }
     }
 
@@ -43,11 +49,11 @@ impl<S: PeerService, I> Replication<S, I> {
                 let refused = message.requests.iter();
                 let refused =
                     refused.map(|request| failure(request.id, ReplicaError::Failed(words.clone())));
-                self.under_way.push(Box::pin(ready(refused.collect())));
+                self.refused.extend(refused);
                 return Ok(());
             }
         };
-        let (mut writes, mut reads, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
+        let mut writes = Vec::new();
         for request in message.requests {
             let id = request.id;
             // A span costs as much as a small read, and here nothing else would be logged within it.
@@ -57,32 +63,35 @@ impl<S: PeerService, I> Replication<S, I> {
             }
             match replicated_from(fence, request) {
                 Ok(Replicated::Write(write)) => writes.push((id, write)),
-                Ok(Replicated::Read(read)) => reads.push((id, read)),
+                Ok(Replicated::Read(read)) => {
+                    let answered = read_one(Arc::clone(&self.service), id, read);
+                    self.reads.push(holding(Arc::clone(&place), answered));
+                }
                 Err(error) => {
-                    unreadable.push(failure(id, ReplicaError::Failed(error.to_string())));
+                    let error = ReplicaError::Failed(error.to_string());
+                    self.refused.push(failure(id, error));
                 }
             }
         }
-        let service = &self.service;
-        if !reads.is_empty() || !unreadable.is_empty() {
-            let answered = read_all(Arc::clone(service), reads, unreadable);
-            self.under_way.push(holding(Arc::clone(&place), answered));
-        }
         if !writes.is_empty() {
-            let written = write_all(Arc::clone(service), writes);
-            self.under_way.push(holding(place, written));
+            let written = write_all(Arc::clone(&self.service), writes);
+            self.writes.push(holding(place, written));
         }
         Ok(())
     }
 
     /// What has ended, up to a message full.
     fn ended(&mut self, context: &mut Context<'_>) -> Vec<pb::ReplicaResult> {
-        let (mut results, mut bytes) = (Vec::new(), 0);
+        let mut results = std::mem::take(&mut self.refused);
+        while let Poll::Ready(Some(written)) = self.writes.poll_next_unpin(context) {
+            results.extend(written);
+        }
+        let mut bytes = 0;
         while bytes < MESSAGE_BYTES
-            && let Poll::Ready(Some(some)) = self.under_way.poll_next_unpin(context)
+            && let Poll::Ready(Some(read)) = self.reads.poll_next_unpin(context)
         {
-            bytes += some.iter().map(Message::encoded_len).sum::<usize>();
-            results.extend(some);
+            bytes += read.encoded_len();
+            results.push(read);
         }
         results
     }
@@ -113,7 +122,7 @@ where
         if !results.is_empty() {
             return Poll::Ready(Some(Ok(pb::ReplicateResponse { results })));
         }
-        if self.requests.is_none() && self.under_way.is_empty() {
+        if self.requests.is_none() && self.writes.is_empty() && self.reads.is_empty() {
             return Poll::Ready(None);
         }
         Poll::Pending
@@ -129,21 +138,20 @@ fn holding<R>(
     Box::pin(work.inspect(move |_| drop(place)))
 }
 
-async fn read_all<S: PeerService>(
+async fn read_one<S: PeerService>(
     service: Arc<S>,
-    reads: Vec<(u64, ReplicaRead)>,
-    mut results: Vec<pb::ReplicaResult>,
-) -> Vec<pb::ReplicaResult> {
-    results.reserve(reads.len());
-    for (id, read) in reads {
-        let outcome = match service.internal_get(read).await {
-            Ok(ReplicaAnswer::Copy(copy)) => Some(Outcome::State((&copy).into())),
-            Ok(ReplicaAnswer::Same { marked }) => Some(Outcome::SameAndMarked(marked)),
-            Err(error) => Some(Outcome::Failure(error.into())),
-        };
-        results.push(pb::ReplicaResult { id, outcome });
+    id: u64,
+    read: ReplicaRead,
+) -> pb::ReplicaResult {
+    let outcome = match service.internal_get(read).await {
+        Ok(ReplicaAnswer::Copy(copy)) => Outcome::State((&copy).into()),
+        Ok(ReplicaAnswer::Same { marked }) => Outcome::SameAndMarked(marked),
+        Err(error) => Outcome::Failure(error.into()),
+    };
+    pb::ReplicaResult {
+        id,
+        outcome: Some(outcome),
     }
-    results
 }
 
 async fn write_all<S: PeerService>(
@@ -164,5 +172,5 @@ fn failure(id: u64, error: ReplicaError) -> pb::ReplicaResult {
     pb::ReplicaResult { id, outcome }
 }
 
-/// About so much goes into one message.
+/// About so many bytes of copies go into one message.
 const MESSAGE_BYTES: usize = 64 << 10;

@@ -35,9 +35,13 @@ impl AddressBook for Book {
 }
 
 pub(crate) fn peers_at(address: SocketAddr) -> Peers {
+    peers_with(address, PeersConfig::default())
+}
+
+pub(crate) fn peers_with(address: SocketAddr, config: PeersConfig) -> Peers {
     let book = Book::default();
     book.0.lock().insert(NODE, address.to_string());
-    Peers::new(Arc::new(book), PeersConfig::default())
+    Peers::new(Arc::new(book), config)
 }
 
 pub(crate) fn builder(fake: &Arc<FakePeer>) -> ServerBuilder {

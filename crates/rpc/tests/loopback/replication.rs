@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dynamokv_coordinator::{ReplicaAnswer, ReplicaError, ReplicaTransport, ReplicaWrite};
-use dynamokv_rpc::{ServerBuilder, ServerConfig};
+use dynamokv_coordinator::{
+    ReplicaAnswer, ReplicaError, ReplicaState, ReplicaTransport, ReplicaWrite,
+};
+use dynamokv_rpc::{PeersConfig, ServerBuilder, ServerConfig};
 use dynamokv_storage::{State, Value};
 use dynamokv_vclock::{ActorId, Dot, Epoch, HybridTime};
 use futures_util::future::join_all;
 use tokio::net::TcpListener;
 
-use crate::fakes::{Asked, Barrier, FakePeer, NODE, read, write};
-use crate::peers::{peers_at, start};
+use crate::fakes::{Asked, Barrier, FakePeer, NODE, read, state, write};
+use crate::peers::{builder, peers_at, peers_with, start};
 use crate::running::{PATIENCE, Running, soon};
 
 #[tokio::test]
@@ -55,6 +57,28 @@ async fn a_copy_that_the_asking_node_has_is_not_sent() {
     })
     .await;
     assert_eq!(soon(peers.read(NODE, read("r"), PATIENCE)).await, Ok(same));
+}
+
+#[tokio::test]
+async fn answers_with_large_copies_come_in_messages_of_their_own() {
+    let copy = ReplicaState {
+        state: state(&"v".repeat(50_000)),
+        marked: false,
+    };
+    let fake = Arc::new(FakePeer {
+        get: Ok(ReplicaAnswer::Copy(copy.clone())),
+        ..FakePeer::default()
+    });
+    let server = Running::start(builder(&fake)).await;
+    let config = PeersConfig {
+        message_bytes_max: 200_000,
+        ..PeersConfig::default()
+    };
+    let peers = peers_with(server.address, config);
+    let asked = (0..50).map(|_| peers.read(NODE, read("r"), PATIENCE));
+    for answer in soon(join_all(asked)).await {
+        assert_eq!(answer, Ok(ReplicaAnswer::Copy(copy.clone())));
+    }
 }
 
 #[tokio::test]
