@@ -13,6 +13,7 @@ have_libclang() {
         /Library/Developer/CommandLineTools/usr/lib; do
         [ -n "$folder" ] || continue
         for file in "$folder"/libclang.so* "$folder"/libclang-*.so* "$folder"/libclang.dylib; do
+            case "$file" in */libclang-cpp*) continue ;; esac # another library
             [ -e "$file" ] && return 0
         done
     done

@@ -124,6 +124,11 @@ impl Engine for Plug {
         Ok(())
     }
 
+    fn flush(&self) -> Result<()> {
+        self.check_power()?;
+        self.disk.flush()
+    }
+
     fn snapshot(&self) -> Box<dyn Snapshot + '_> {
         self.disk.snapshot()
     }
@@ -168,7 +173,7 @@ const SLOW_SYNC: Duration = Duration::from_millis(500);
 
 /// What the disk has of these keys after the worst crash that may come: that of the power, or only of the process.
 pub fn safe_copies(disk: &FaultEngine, keys: &[Key], power_may_go: bool) -> BTreeMap<Key, State> {
-    let kept = if power_may_go { 0 } else { usize::MAX };
+    let kept = if power_may_go { 0 } else { disk.flushed() };
     let found = disk.image(kept);
     let copy = |key: &Key| {
         let state = ObjectStore::peek(&found, &key.object_key().ok()?);

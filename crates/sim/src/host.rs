@@ -57,7 +57,7 @@ struct Running {
 /// What a crash leaves of the writes that were not synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Crash {
-    /// Only the process died: all of them.
+    /// Only the process died: what was with the operating system.
     Process,
     /// Power was lost: so many of them, as the log has them.
     Power {
@@ -270,11 +270,10 @@ impl Host {
         };
         running.down.set();
         let store = Arc::clone(running.parts.store());
-        let kept = match crash {
-            Crash::Process => usize::MAX,
-            Crash::Power { kept } => kept,
+        self.disk = match crash {
+            Crash::Process => self.disk.kill(),
+            Crash::Power { kept } => self.disk.crash_keeping(kept),
         };
-        self.disk = self.disk.crash_keeping(kept);
         // Whoever of the dead process waits for a sync shall not do so for ever.
         store.run_pending_syncs();
     }

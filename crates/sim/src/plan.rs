@@ -161,9 +161,9 @@ impl FromStr for Fault {
 pub enum Durability {
     /// `durability = "sync"`: power may go.
     Sync,
-    /// `durability = "interval"`: only processes die, what they wrote stays.
+    /// `durability = "interval"`: only processes die, what they flushed stays.
     Interval,
-    /// `durability = "os"`: only processes die, what they wrote stays.
+    /// `durability = "os"`: only processes die, what they flushed stays.
     Os,
 }
 

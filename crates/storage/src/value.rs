@@ -69,7 +69,7 @@ pub fn shown(state: &State) -> Vec<&Value> {
 /// The canonical bytes of a state: equal states have equal bytes. What is stored, hashed, and fit to be sent.
 #[must_use]
 pub fn encode_state(state: &State) -> Vec<u8> {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(encoded_bytes_max(state));
     append_state(state, &mut out);
     out
 }
@@ -92,6 +92,19 @@ pub fn decode_state(bytes: &Bytes) -> Result<State> {
             reason: "bytes follow its end".into(),
         })
     }
+}
+
+/// What the canonical bytes need at most, so that a buffer for them need not grow. O(values).
+pub(crate) fn encoded_bytes_max(state: &State) -> usize {
+    const NUMBER_BYTES_MAX: usize = 10;
+    // A dot is three numbers, and so is an entry of the context or a gap in it; flags, time and two lengths are four.
+    let of_value = |value: &Value| {
+        let body = value.body.as_ref().map_or(0, Bytes::len);
+        let content_type = value.content_type.as_ref().map_or(0, |text| text.len());
+        7 * NUMBER_BYTES_MAX + body + content_type
+    };
+    let values: usize = state.values().map(|(_, value)| of_value(value)).sum();
+    values + NUMBER_BYTES_MAX * (3 * state.context().len() + 4)
 }
 
 pub(crate) fn append_state(state: &State, out: &mut Vec<u8>) {

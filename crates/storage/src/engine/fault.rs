@@ -26,6 +26,8 @@ pub enum FaultPoint {
     Write,
     /// Writes fail, but the batch reached the log: invisible now, it comes back after a crash that keeps it.
     WriteAfterLog,
+    /// Flushes fail and hand nothing over.
+    Flush,
     /// Syncs fail and make nothing durable.
     Sync,
     /// Syncs fail for lack of room and make nothing durable.
@@ -67,6 +69,12 @@ impl FaultEngine {
         self.disk.lock().unsynced.len()
     }
 
+    /// How many of the unsynced batches are with the operating system.
+    #[must_use]
+    pub fn flushed(&self) -> usize {
+        self.disk.lock().flushed
+    }
+
     /// Syncs that succeeded since the disk was opened.
     #[must_use]
     pub fn syncs(&self) -> u64 {
@@ -78,6 +86,12 @@ impl FaultEngine {
     #[must_use]
     pub fn crash(&self) -> Self {
         self.crash_keeping(0)
+    }
+
+    /// The end of the process alone: what was flushed survives, and no more, though more may.
+    #[must_use]
+    pub fn kill(&self) -> Self {
+        self.crash_keeping(self.flushed())
     }
 
     /// Power loss after which the first `kept` unsynced batches are found nevertheless, as a log may leave them.
@@ -106,6 +120,7 @@ impl FaultEngine {
                 visible: content.clone(),
                 durable: content,
                 unsynced: Vec::new(),
+                flushed: 0,
                 faults: Faults::default(),
                 unplugged: false,
                 syncs: 0,
@@ -121,6 +136,8 @@ struct Disk {
     durable: Tables,
     /// What a sync moves from the one to the other, in order.
     unsynced: Vec<Batch>,
+    /// So many of these are with the operating system.
+    flushed: usize,
     faults: Faults,
     unplugged: bool,
     syncs: u64,
@@ -145,6 +162,7 @@ impl Disk {
             FaultPoint::Read => "injected read failure",
             FaultPoint::Write => "injected write failure",
             FaultPoint::WriteAfterLog => "injected write failure after the log",
+            FaultPoint::Flush => "injected flush failure",
             FaultPoint::Sync => "injected sync failure",
             FaultPoint::SyncWithoutRoom => "injected sync failure for lack of room",
         }))
@@ -156,6 +174,7 @@ struct Faults {
     read: Failing,
     write: Failing,
     write_after_log: Failing,
+    flush: Failing,
     sync: Failing,
     sync_without_room: Failing,
     full: bool,
@@ -167,6 +186,7 @@ impl Faults {
             FaultPoint::Read => &mut self.read,
             FaultPoint::Write => &mut self.write,
             FaultPoint::WriteAfterLog => &mut self.write_after_log,
+            FaultPoint::Flush => &mut self.flush,
             FaultPoint::Sync => &mut self.sync,
             FaultPoint::SyncWithoutRoom => &mut self.sync_without_room,
         }
@@ -218,6 +238,13 @@ impl Engine for FaultEngine {
         Ok(())
     }
 
+    fn flush(&self) -> Result<()> {
+        let mut disk = self.disk.lock();
+        disk.attempt(FaultPoint::Flush)?;
+        disk.flushed = disk.unsynced.len();
+        Ok(())
+    }
+
     fn snapshot(&self) -> Box<dyn Snapshot + '_> {
         Box::new(FaultSnapshot {
             engine: self,
@@ -233,6 +260,7 @@ impl Engine for FaultEngine {
         for batch in std::mem::take(&mut disk.unsynced) {
             disk.durable.apply(batch);
         }
+        disk.flushed = 0;
         disk.syncs += 1;
         Ok(())
     }
@@ -245,6 +273,7 @@ impl Engine for FaultEngine {
         }
         disk.durable = disk.visible.clone();
         disk.unsynced.clear();
+        disk.flushed = 0;
         disk.syncs += 1;
         Ok(())
     }

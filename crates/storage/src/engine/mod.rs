@@ -43,7 +43,7 @@ pub const EVERYTHING: KeyRange<'static> = (Bound::Unbounded, Bound::Unbounded);
 /// - a batch is applied whole or not at all, and its operations in their order;
 /// - a write is visible to every reader as soon as [`write`](Engine::write) returns;
 /// - a crash keeps a prefix of the batches written, which holds at least those written before the last
-///   successful [`sync`](Engine::sync) began;
+///   successful [`sync`](Engine::sync) began, and if it is one of the process alone, before the last [`flush`](Engine::flush);
 /// - a snapshot never changes, and iteration is in byte order;
 /// - an unknown family is [`Error::UnknownFamily`], and changes nothing.
 ///
@@ -61,12 +61,22 @@ pub trait Engine: Send + Sync + 'static {
     /// An unknown family, or the disk's failure to read.
     fn get(&self, family: &Family, key: &[u8]) -> Result<Option<Bytes>>;
 
-    /// Applies `batch` atomically. It is visible at once and durable after the next sync.
+    /// Applies `batch` atomically. It is visible at once, survives the process after the next [`flush`](Engine::flush) and the machine
+    /// after the next [`sync`](Engine::sync).
     ///
     /// # Errors
     /// After an error nothing of the batch is visible, but it may come back after a crash: the caller
     /// must treat its outcome as unknown until the engine is opened again.
     fn write(&self, batch: Batch) -> Result<()>;
+
+    /// Returns once every batch written before this call began is with the operating system: it survives the process then, if not the
+    /// machine. Costs a system call at most, and no disk. An engine whose writes survive the process by themselves has nothing to do.
+    ///
+    /// # Errors
+    /// As those of [`sync`](Engine::sync).
+    fn flush(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// A view of this moment that later writes do not change.
     fn snapshot(&self) -> Box<dyn Snapshot + '_>;

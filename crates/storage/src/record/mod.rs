@@ -16,7 +16,7 @@ use crc_fast::CrcAlgorithm;
 use dynamokv_vclock::{Epoch, Position};
 
 use crate::error::Damage;
-use crate::value::{State, append_state, decode_state};
+use crate::value::{State, append_state, decode_state, encoded_bytes_max};
 
 /// The version of the record format that this release writes.
 pub(crate) const FORMAT: u8 = 1;
@@ -52,7 +52,10 @@ impl Encoded {
 }
 
 pub(crate) fn encode(engine_key: &[u8], position: Option<Stamped>, state: &State) -> Encoded {
-    let mut out = vec![FORMAT, 0, 0, 0, 0, u8::from(position.is_some())];
+    let header = [FORMAT, 0, 0, 0, 0, u8::from(position.is_some())];
+    let mut out =
+        Vec::with_capacity(header.len() + POSITION_BYTES + encoded_bytes_max(state));
+    out.put_slice(&header);
     if let Some(Stamped {
         incarnation,
         position,
@@ -66,6 +69,8 @@ pub(crate) fn encode(engine_key: &[u8], position: Option<Stamped>, state: &State
     append_state(state, &mut out);
     let sum = checksum(engine_key, FORMAT, &out[CHECKSUM.end..]);
     out[CHECKSUM].copy_from_slice(&sum.to_le_bytes());
+    // It may be kept for long.
+    out.shrink_to_fit();
     Encoded {
         bytes: out.into(),
         state_at,

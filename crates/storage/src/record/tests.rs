@@ -14,6 +14,7 @@ proptest! {
 
     #[test]
     fn records_round_trip(state in state(), position in position()) {
+        prop_assert!(encode_state(&state).len() <= encoded_bytes_max(&state));
         let encoded = encode(b"key", position, &state);
         let (record, state_bytes) = decode(b"key", &encoded.bytes).unwrap();
         prop_assert_eq!(&state_bytes, encoded.state());

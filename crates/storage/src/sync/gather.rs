@@ -2,31 +2,48 @@ use std::time::{Duration, Instant};
 
 /// How long a sync waits for company.
 ///
-/// Those whom one sync answered mostly come back with their next write. A sync that began with the first of them would
-/// leave the others to the one after it, so that every writer waited for two. So it waits until as many are there as
-/// last time, but no longer than a part of what the last sync took: whoever does not come back costs little.
+/// Those whom one sync answered mostly come back with their next write, and others came meanwhile. A sync that began with the
+/// first of them would leave the rest to the one after it: two groups would take turns, each write would wait for two syncs, and
+/// each sync would serve half of those that it could. So it waits until as many are there as there are writers, as far as the
+/// last sync has shown; but not beyond a lull, in which nobody came, and never for long. Whoever is alone waits for nobody.
 #[derive(Default)]
 pub(super) struct Gather {
-    answered: usize,
+    writers: usize,
+    lull: Duration,
     patience: Duration,
 }
 
 /// A disk that hung once must not make everybody wait afterwards.
 const PATIENCE_MAX: Duration = Duration::from_millis(2);
+const LULL_MAX: Duration = Duration::from_micros(500);
 
 impl Gather {
-    /// Learns from a sync that answered that many and took that long.
-    pub(super) fn after(answered: usize, took: Duration) -> Self {
-        Self::new(answered, (took / 4).min(PATIENCE_MAX))
+    /// Learns from a sync that answered so many and took so long, at the end of which so many waited for the next.
+    pub(super) fn after(answered: usize, waiting: usize, took: Duration) -> Self {
+        let took = took.min(PATIENCE_MAX);
+        Self::new(
+            answered + waiting,
+            (took / 2).min(LULL_MAX),
+            (4 * took).min(PATIENCE_MAX),
+        )
     }
 
-    pub(super) fn new(answered: usize, patience: Duration) -> Self {
-        Self { answered, patience }
+    pub(super) fn new(writers: usize, lull: Duration, patience: Duration) -> Self {
+        Self {
+            writers,
+            lull,
+            patience,
+        }
     }
 
     /// How many must wait for the next sync to begin at once.
     pub(super) fn wanted(&self) -> usize {
-        self.answered
+        self.writers
+    }
+
+    /// When to look again who has come, the last one having come before `now`: no later than the sync begins in any case.
+    pub(super) fn look_at(&self, now: Instant, deadline: Instant) -> Instant {
+        (now + self.lull).min(deadline)
     }
 
     /// When the next sync begins at the latest, the first waiter having been there at `now`.
@@ -40,19 +57,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_are_awaited_as_were_answered_but_not_for_long() {
+    fn both_groups_are_awaited_but_not_for_long() {
         let now = Instant::now();
-        let gather = Gather::after(64, Duration::from_millis(4));
+        let gather = Gather::after(40, 24, Duration::from_micros(400));
         assert_eq!(gather.wanted(), 64);
-        assert_eq!(gather.deadline(now), now + Duration::from_millis(1));
-        let hung = Gather::after(64, Duration::from_secs(60));
+        let deadline = gather.deadline(now);
+        assert_eq!(deadline, now + Duration::from_micros(1_600));
+        assert_eq!(gather.look_at(now, deadline), now + Duration::from_micros(200));
+        assert_eq!(gather.look_at(deadline, deadline), deadline);
+        let hung = Gather::after(64, 0, Duration::from_secs(60));
         assert_eq!(hung.deadline(now), now + PATIENCE_MAX);
     }
 
     #[test]
-    fn the_first_sync_waits_for_nobody() {
+    fn the_first_sync_and_a_lone_writer_wait_for_nobody() {
         let now = Instant::now();
         assert_eq!(Gather::default().wanted(), 0);
         assert_eq!(Gather::default().deadline(now), now);
+        assert_eq!(Gather::after(1, 0, Duration::from_millis(1)).wanted(), 1);
     }
 }

@@ -27,7 +27,7 @@ pub enum Durability {
     /// The write is on disk: it waited for a sync, which it may have shared.
     #[default]
     Sync,
-    /// The write is with the operating system, and on disk within this time.
+    /// The write is with the operating system, for which it waited for a flush that it may have shared, and on disk within this time.
     Interval(Duration),
     /// The write is with the operating system: it survives the process, not a power loss.
     Os,
@@ -74,6 +74,7 @@ impl GroupSync {
             engine,
             applied: AtomicU64::new(0),
             synced: AtomicU64::new(0),
+            flushed: AtomicU64::new(0),
             poisoned: AtomicBool::new(false),
             lapses: AtomicU64::new(0),
             full: AtomicBool::new(false),
@@ -128,7 +129,7 @@ impl GroupSync {
     pub(crate) fn settled(&self, seq: WriteSeq) -> SyncWait {
         match self.durability {
             Durability::Sync => self.synced(seq),
-            Durability::Interval(_) | Durability::Os => SyncWait(Wait::Over(Ok(()))),
+            Durability::Interval(_) | Durability::Os => self.shared.wait_for_flush(seq),
         }
     }
 
@@ -210,6 +211,8 @@ struct Shared {
     applied: AtomicU64,
     /// Every write up to this number is durable.
     synced: AtomicU64,
+    /// Every write up to this number is with the operating system.
+    flushed: AtomicU64,
     /// Mirrors `queue.poison` for the hot path.
     poisoned: AtomicBool,
     /// How often it was poisoned.
@@ -284,13 +287,14 @@ impl Shared {
         while !queue.stopping {
             if queue.is_due(elapsed && self.has_unsynced()) {
                 self.await_company(&mut queue, &gather);
-                let waiting = queue.waiters.len();
+                let answered = queue.waiters.len();
                 drop(queue);
                 let begun = Instant::now();
                 // A failure reaches the waiters and poisons the store.
                 let _ = self.sync();
-                gather = Gather::after(waiting, begun.elapsed());
+                let took = begun.elapsed();
                 queue = self.queue.lock();
+                gather = Gather::after(answered, queue.waiters.len(), took);
                 elapsed = false;
             } else if queue.is_curable() {
                 self.wake.wait_for(&mut queue, CURE_EVERY);
@@ -311,7 +315,12 @@ impl Shared {
         let deadline = gather.deadline(Instant::now());
         queue.wanted = gather.wanted();
         while queue.waiters.len() < queue.wanted && !queue.stopping {
-            if self.wake.wait_until(queue, deadline).timed_out() {
+            let seen = queue.waiters.len();
+            let look_at = gather.look_at(Instant::now(), deadline);
+            let none_came = |queue: &Queue| queue.waiters.len() == seen;
+            if self.wake.wait_until(queue, look_at).timed_out()
+                && (none_came(queue) || look_at == deadline)
+            {
                 break;
             }
         }
@@ -325,6 +334,7 @@ impl Shared {
         let (answered, answer) = match outcome {
             Ok(()) => {
                 self.synced.fetch_max(target, Ordering::AcqRel);
+                self.flushed.fetch_max(target, Ordering::AcqRel);
                 let (done, waiting) = std::mem::take(&mut queue.waiters)
                     .into_iter()
                     .partition(|w| w.seq <= target);
@@ -375,6 +385,7 @@ impl Shared {
         }
         let mut queue = self.queue.lock();
         self.synced.fetch_max(target, Ordering::AcqRel);
+        self.flushed.fetch_max(target, Ordering::AcqRel);
         if queue.poison.take_if(|poison| poison.curable).is_some() {
             self.poisoned.store(false, Ordering::Release);
             tracing::info!("there is room again: the store takes writes");
@@ -400,6 +411,40 @@ impl Shared {
             self.wake.notify_one();
         }
         SyncWait(Wait::For(answer))
+    }
+
+    fn wait_for_flush(self: &Arc<Self>, seq: WriteSeq) -> SyncWait {
+        if !self.needs_sync || self.is_flushed(seq.0) {
+            return SyncWait(Wait::Over(Ok(())));
+        }
+        SyncWait(Wait::ForFlush {
+            shared: Arc::clone(self),
+            seq: seq.0,
+            let_others: true,
+        })
+    }
+
+    fn is_flushed(&self, seq: u64) -> bool {
+        seq <= self.flushed.load(Ordering::Acquire)
+    }
+
+    /// Hands over all that is written by now, unless somebody has done so since the write.
+    fn flush(&self, seq: u64) -> Result<()> {
+        if self.is_flushed(seq) {
+            return Ok(());
+        }
+        if let Some(poison) = &self.queue.lock().poison {
+            return Err(poison.unknown());
+        }
+        let target = self.applied.load(Ordering::Acquire);
+        match self.engine.flush() {
+            Ok(()) => {
+                self.flushed.fetch_max(target, Ordering::AcqRel);
+                Ok(())
+            }
+            // The log has a hole then: as after a failed sync.
+            Err(error) => Err(self.poison_with(&mut self.queue.lock(), &error)),
+        }
     }
 
     fn has_unsynced(&self) -> bool {
@@ -439,6 +484,12 @@ pub struct SyncWait(Wait);
 enum Wait {
     Over(Result<()>),
     For(oneshot::Receiver<Result<()>>),
+    ForFlush {
+        shared: Arc<Shared>,
+        seq: u64,
+        /// Whoever else is ready writes first, so that all of them share the flush.
+        let_others: bool,
+    },
 }
 
 impl Future for SyncWait {
@@ -450,6 +501,17 @@ impl Future for SyncWait {
             Wait::For(answer) => Pin::new(answer)
                 .poll(context)
                 .map(|sent| sent.unwrap_or(Err(Error::Closed))),
+            Wait::ForFlush {
+                shared,
+                seq,
+                let_others,
+            } => {
+                if std::mem::take(let_others) && !shared.is_flushed(*seq) {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Poll::Ready(shared.flush(*seq))
+            }
         }
     }
 }

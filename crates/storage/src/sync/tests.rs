@@ -54,8 +54,8 @@ fn only_the_sync_policy_makes_settled_wait_but_synced_always_does() {
     ] {
         let (engine, sync) = manual(durability);
         let seq = write(&sync).unwrap();
-        assert!(matches!(poll(&mut sync.settled(seq)), Some(Ok(()))));
-        assert_eq!(engine.syncs(), 0);
+        block_on(sync.settled(seq)).unwrap();
+        assert_eq!((engine.syncs(), engine.flushed()), (0, 1));
         assert_eq!(sync.run_pending(), due_without_waiters, "{durability:?}");
         let mut wait = sync.synced(write(&sync).unwrap());
         assert!(poll(&mut wait).is_none());
@@ -66,6 +66,43 @@ fn only_the_sync_policy_makes_settled_wait_but_synced_always_does() {
             "an interval with nothing unsynced is not due"
         );
     }
+}
+
+#[test]
+fn those_who_are_ready_at_the_same_time_share_a_flush() {
+    let (engine, sync) = manual(Durability::Os);
+    let mut first = sync.settled(write(&sync).unwrap());
+    assert!(poll(&mut first).is_none(), "others may write first");
+    let mut second = sync.settled(write(&sync).unwrap());
+    assert!(poll(&mut second).is_none());
+    assert_eq!(engine.flushed(), 0);
+    assert!(matches!(poll(&mut first), Some(Ok(()))));
+    assert_eq!(engine.flushed(), 2);
+    engine.fail(FaultPoint::Flush, Failing::Always);
+    assert!(matches!(poll(&mut second), Some(Ok(()))), "it was shared");
+}
+
+#[test]
+fn what_was_acknowledged_survives_the_process_and_what_was_not_may_be_gone() {
+    let (engine, sync) = manual(Durability::Os);
+    block_on(sync.settled(write(&sync).unwrap())).unwrap();
+    let mut unsettled = Batch::new();
+    unsettled.put(&Family::META, "other", "value");
+    sync.write(unsettled).unwrap();
+    assert_eq!(engine.unsynced(), 2);
+    let found = engine.kill();
+    assert!(found.get(&Family::META, b"key").unwrap().is_some());
+    assert!(found.get(&Family::META, b"other").unwrap().is_none());
+}
+
+#[test]
+fn after_a_failed_flush_writers_get_the_reason() {
+    let (engine, sync) = manual(Durability::Os);
+    let wait = sync.settled(write(&sync).unwrap());
+    engine.fail(FaultPoint::Flush, Failing::Next(1));
+    assert!(matches!(block_on(wait), Err(Error::Poisoned { .. })));
+    assert!(matches!(write(&sync), Err(Error::Poisoned { .. })));
+    assert_eq!(sync.lapses(), 1);
 }
 
 #[test]
@@ -155,7 +192,7 @@ fn a_sync_awaits_those_whom_the_last_one_answered_and_begins_when_they_are_there
     let shared = Arc::clone(&sync.shared);
     std::thread::spawn(move || {
         let mut queue = shared.queue.lock();
-        shared.await_company(&mut queue, &Gather::new(2, LONG));
+        shared.await_company(&mut queue, &Gather::new(2, LONG, LONG));
         told.send(queue.waiters.len()).unwrap();
     });
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -174,9 +211,16 @@ fn a_sync_does_not_await_those_who_stay_away() {
     let (_, sync) = manual(Durability::Sync);
     let _first = sync.settled(write(&sync).unwrap());
     let mut queue = sync.shared.queue.lock();
-    let gather = Gather::new(2, Duration::from_millis(1));
-    sync.shared.await_company(&mut queue, &gather);
-    assert_eq!(queue.waiters.len(), 1);
+    let (short, long) = (Duration::from_millis(1), Duration::from_secs(3_600));
+    // After a lull, and at the end of its patience even without one.
+    for gather in [
+        Gather::new(2, short, long),
+        Gather::new(2, long, short),
+        Gather::new(2, short, short),
+    ] {
+        sync.shared.await_company(&mut queue, &gather);
+        assert_eq!(queue.waiters.len(), 1);
+    }
 }
 
 #[test]

@@ -27,8 +27,8 @@ use crate::{Error, Result};
 
 /// An engine on RocksDB, in a folder of its own.
 ///
-/// Every write goes to the write-ahead log, which reaches the operating system at once (so it outlives the
-/// process) and the disk with [`sync`](Engine::sync).
+/// Every write goes to the write-ahead log, which reaches the operating system with [`flush`](Engine::flush) and the disk with
+/// [`sync`](Engine::sync): many writes share a system call.
 pub struct RocksEngine {
     db: DB,
     path: PathBuf,
@@ -133,6 +133,27 @@ impl RocksEngine {
     fn explain(&self, error: &rocksdb::Error) -> Error {
         explain(&self.path, error)
     }
+
+    fn flush_log(&self, sync: bool) -> Result<()> {
+        if self.out_of_room.load(Ordering::Acquire) {
+            return Err(Error::DiskFull {
+                engine: self.name(),
+                reason: format!("{}: an earlier write found no room", self.path.display()).into(),
+            });
+        }
+        self.noting_room(self.db.flush_wal(sync))
+    }
+
+    /// Remembers that the log could not be written for lack of room.
+    fn noting_room<R>(&self, outcome: std::result::Result<R, rocksdb::Error>) -> Result<R> {
+        outcome
+            .map_err(|error| self.explain(&error))
+            .inspect_err(|error| {
+                if matches!(error, Error::DiskFull { .. }) {
+                    self.out_of_room.store(true, Ordering::Release);
+                }
+            })
+    }
 }
 
 impl Engine for RocksEngine {
@@ -165,14 +186,11 @@ impl Engine for RocksEngine {
                 Op::DeleteRange { start, end, .. } => writes.delete_range_cf(handle, start, end),
             }
         }
-        self.db
-            .write_opt(writes, &WriteOptions::default())
-            .map_err(|error| self.explain(&error))
-            .inspect_err(|error| {
-                if matches!(error, Error::DiskFull { .. }) {
-                    self.out_of_room.store(true, Ordering::Release);
-                }
-            })
+        self.noting_room(self.db.write_opt(writes, &WriteOptions::default()))
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.flush_log(false)
     }
 
     fn snapshot(&self) -> Box<dyn Snapshot + '_> {
@@ -182,15 +200,7 @@ impl Engine for RocksEngine {
     /// After a failed append RocksDB cannot sync that log, and to be asked for it makes it give up for good. What is in
     /// memory is written out by [`rewrite`](Engine::rewrite) instead.
     fn sync(&self) -> Result<()> {
-        if self.out_of_room.load(Ordering::Acquire) {
-            return Err(Error::DiskFull {
-                engine: self.name(),
-                reason: format!("{}: an earlier write found no room", self.path.display()).into(),
-            });
-        }
-        self.db
-            .flush_wal(true)
-            .map_err(|error| self.explain(&error))
+        self.flush_log(true)
     }
 
     /// Tables are written and synced from what is in memory, whatever became of the log. While RocksDB itself holds back

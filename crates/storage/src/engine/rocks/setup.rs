@@ -98,6 +98,8 @@ fn database(options: &RocksOptions, write_buffers: &WriteBufferManager) -> Optio
     database.create_missing_column_families(true);
     database.set_write_buffer_manager(write_buffers);
     database.set_max_total_wal_size(options.log_bytes_max);
+    // The log is handed to the operating system when somebody waits for that, and not with each write.
+    database.set_manual_wal_flush(true);
     // After a crash the log counts up to its first torn record: a prefix of the writes, never one with a hole.
     database.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     // A synced log that is missing is an error at opening, and not a smaller database. Logs are not written over
