@@ -128,42 +128,53 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
         let deadline = self.deadline(request.options.timeout);
         let token = request.key.token();
         let sets = view.write_sets(token);
-        if sets.iter().any(|set| set.contains(&view.me)) {
-            return self.coordinate(request, permit, deadline).await;
-        }
-        let mut owners: Vec<NodeId> = sets.concat();
-        owners.retain(|owner| view.live.contains(owner));
+        let is_replica = sets.iter().any(|set| set.contains(&view.me));
+        let mut owners = sets.concat();
+        owners.retain(|owner| !is_replica && view.live.contains(owner));
         for owner in owners {
-            let forwarded = Forwarded {
-                fence: view.fence,
-                put: request.clone(),
-            };
-            let timeout = deadline.saturating_duration_since(Instant::now());
-            let result = self
-                .shared
-                .transport
-                .forward(owner, forwarded, timeout)
-                .await;
-            self.shared.report(owner, &result);
-            match result {
-                Ok(Err(Error::Refused(_)))
-                | Err(
-                    ReplicaError::Refused(_)
-                    | ReplicaError::Unreachable(_)
-                    | ReplicaError::Failed(_),
-                ) => {}
-                Ok(verdict) => return verdict,
-                Err(error) => {
-                    let kind = crate::AnswerKind::Failed(error.to_string());
-                    let answers = vec![crate::Answer { node: owner, kind }];
-                    return Err(Error::Unknown {
-                        needed: self.write_quorum(&request),
-                        answers,
-                    });
-                }
+            // Boxed, as all that is rare here: an operation that needs none of it stays small.
+            let verdict = Box::pin(self.forward(owner, view.fence, &request, deadline)).await;
+            if let Some(verdict) = verdict {
+                return verdict;
             }
         }
         self.coordinate(request, permit, deadline).await
+    }
+
+    /// Has `owner` coordinate the write; `None` where it did nothing and another one may be asked.
+    async fn forward(
+        &self,
+        owner: NodeId,
+        fence: Fence,
+        request: &PutRequest,
+        deadline: Instant,
+    ) -> Option<Result<PutReply, Error>> {
+        let forwarded = Forwarded {
+            fence,
+            put: request.clone(),
+        };
+        let timeout = deadline.saturating_duration_since(Instant::now());
+        let result = self
+            .shared
+            .transport
+            .forward(owner, forwarded, timeout)
+            .await;
+        self.shared.report(owner, &result);
+        match result {
+            Ok(Err(Error::Refused(_)))
+            | Err(
+                ReplicaError::Refused(_) | ReplicaError::Unreachable(_) | ReplicaError::Failed(_),
+            ) => None,
+            Ok(verdict) => Some(verdict),
+            Err(error) => {
+                let kind = crate::AnswerKind::Failed(error.to_string());
+                let answers = vec![crate::Answer { node: owner, kind }];
+                Some(Err(Error::Unknown {
+                    needed: self.write_quorum(request),
+                    answers,
+                }))
+            }
+        }
     }
 
     /// Coordinates a write that another node sent here because this node is a replica of the key.
@@ -216,7 +227,7 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
                 key: request.key.clone(),
                 permit: permit.take(),
             };
-            let running = run_get(shared, run, plan, begun, deadline, respond);
+            let running = Box::pin(run_get(shared, run, plan, begun, deadline, respond));
             let answered = until_answered(running, response).await;
             let (verdict, refused_by) = answered.map_err(|_| Error::Unreadable {
                 needed: quorum,
@@ -231,7 +242,8 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
                         coordinator,
                     });
                 }
-                (None, Some(peer)) if self.caught_up(peer, fence, deadline).await => {}
+                (None, Some(peer))
+                    if Box::pin(self.caught_up(peer, fence, deadline)).await => {}
                 (None, _) => {
                     return Err(Error::Unreadable {
                         needed: quorum,
@@ -274,7 +286,7 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
                 permit: permit.take(),
             };
             let shared = Arc::clone(&self.shared);
-            let running = run_put(shared, run, plan, begun, deadline, respond);
+            let running = Box::pin(run_put(shared, run, plan, begun, deadline, respond));
             let unknown = |answers| Error::Unknown {
                 needed: quorum,
                 answers,
@@ -300,7 +312,7 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
             }
             // The delta is idempotent: under a newer view the same write simply goes on.
             match refused_by {
-                Some(peer) if self.caught_up(peer, fence, deadline).await => {}
+                Some(peer) if Box::pin(self.caught_up(peer, fence, deadline)).await => {}
                 _ => return Err(unknown(verdict.answers)),
             }
             begun = self.shared.begin();

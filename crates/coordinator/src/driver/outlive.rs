@@ -14,10 +14,10 @@ use crate::RequestId;
 /// Runs `work` within the caller's task until it has answered. What is left of it then, or when the caller goes away, gets a task of
 /// its own: an operation that ends with its answer never needs one.
 pub(super) async fn until_answered<R>(
-    work: impl Future<Output = ()> + Send + 'static,
+    work: BoxFuture<'static, ()>,
     mut answer: oneshot::Receiver<R>,
 ) -> Result<R, RecvError> {
-    let mut work = Outliving(Some(Box::pin(work)));
+    let mut work = Outliving(Some(work));
     tokio::select! {
         biased;
         () = &mut work => answer.await,

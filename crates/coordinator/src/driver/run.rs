@@ -298,7 +298,8 @@ fn write_call<M: Membership, T: ReplicaTransport, H: HintSink>(
 ) -> BoxFuture<'static, (NodeId, Result<(), ReplicaError>)> {
     Box::pin(async move {
         let timeout = deadline.saturating_duration_since(Instant::now());
-        (to, shared.transport.write(to, request, timeout).await)
+        let answer = shared.transport.write(to, request, timeout);
+        (to, answer.await)
     })
 }
 
@@ -310,6 +311,7 @@ fn read_call<M: Membership, T: ReplicaTransport, H: HintSink>(
 ) -> BoxFuture<'static, (NodeId, Result<ReplicaAnswer, ReplicaError>)> {
     Box::pin(async move {
         let timeout = deadline.saturating_duration_since(Instant::now());
-        (to, shared.transport.read(to, request, timeout).await)
+        let answer = shared.transport.read(to, request, timeout);
+        (to, answer.await)
     })
 }

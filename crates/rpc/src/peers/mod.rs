@@ -247,19 +247,25 @@ impl Peers {
         address.ok_or_else(|| unreachable(format!("the address of {node} is not known")))
     }
 
-    /// Sends a request over the stream to `to`; the outcome that comes back.
-    async fn replicate(
+    /// Sends a request over the stream to `to`, at once: what waits for the outcome is small.
+    fn replicate(
         &self,
         to: NodeId,
         fence: Fence,
         request: pb::ReplicaRequest,
         timeout: Duration,
-    ) -> Result<Option<replica_result::Outcome>, ReplicaError> {
-        let stream = self.shared.links.stream(&self.address_of(to)?)?;
-        let mut waiting = stream.send(fence, request)?;
-        match tokio::time::timeout(timeout, waiting.outcome()).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(waiting.give_up(timeout)),
+    ) -> impl Future<Output = Result<Option<replica_result::Outcome>, ReplicaError>> + Send + use<>
+    {
+        let sent = self.address_of(to).and_then(|address| {
+            let stream = self.shared.links.stream(&address)?;
+            stream.send(fence, request)
+        });
+        async move {
+            let mut waiting = sent?;
+            match tokio::time::timeout(timeout, waiting.outcome()).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(waiting.give_up(timeout)),
+            }
         }
     }
 
@@ -287,35 +293,33 @@ impl Peers {
 }
 
 impl ReplicaTransport for Peers {
-    async fn write(
+    fn write(
         &self,
         to: NodeId,
         request: ReplicaWrite,
         timeout: Duration,
-    ) -> Result<(), ReplicaError> {
-        let outcome = self
-            .replicate(to, request.fence, (&request).into(), timeout)
-            .await?;
-        match outcome {
-            None => Ok(()),
-            Some(replica_result::Outcome::Failure(failure)) => Err(failure.into()),
-            Some(_) => Err(unreadable(Error::field(
-                "outcome",
-                "a copy, but none was asked for",
-            ))),
+    ) -> impl Future<Output = Result<(), ReplicaError>> + Send {
+        let outcome = self.replicate(to, request.fence, (&request).into(), timeout);
+        async move {
+            match outcome.await? {
+                None => Ok(()),
+                Some(replica_result::Outcome::Failure(failure)) => Err(failure.into()),
+                Some(_) => Err(unreadable(Error::field(
+                    "outcome",
+                    "a copy, but none was asked for",
+                ))),
+            }
         }
     }
 
-    async fn read(
+    fn read(
         &self,
         to: NodeId,
         request: ReplicaRead,
         timeout: Duration,
-    ) -> Result<ReplicaAnswer, ReplicaError> {
-        copy_of(
-            self.replicate(to, request.fence, (&request).into(), timeout)
-                .await?,
-        )
+    ) -> impl Future<Output = Result<ReplicaAnswer, ReplicaError>> + Send {
+        let outcome = self.replicate(to, request.fence, (&request).into(), timeout);
+        async move { copy_of(outcome.await?) }
     }
 
     async fn forward(

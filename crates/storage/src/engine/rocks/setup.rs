@@ -82,7 +82,15 @@ impl Setup {
         family.set_block_based_table_factory(&tables);
         // No prefix extractor: it pays for scans within one prefix, and every scan here spans many tokens. It would
         // only demand care of each iterator.
-        family.set_compression_type(DBCompressionType::Lz4);
+        // What is young is rewritten soon: only what is old is worth the time.
+        family.set_compression_per_level(&[
+            DBCompressionType::None,
+            DBCompressionType::None,
+            DBCompressionType::Lz4,
+        ]);
+        // Each merge of young tables rewrites the next level as well, so fewer and greater ones cost writers less; a read that
+        // the cache of records does not answer asks the filters of some more tables.
+        family.set_level_zero_file_num_compaction_trigger(8);
         family.set_write_buffer_size(self.write_buffer_bytes);
         family.set_max_write_buffer_number(4);
         // As the tables' filters, for what is not in a table yet.
