@@ -64,12 +64,20 @@ impl<M: Membership, H: HintSink> Replica<M, H> {
         if planted::is(Bug::FallbackNotDurable) && target.is_some() {
             return Ok(());
         }
-        let synced = if target.is_some() {
-            self.store.synced(joined.seq).await
+        if target.is_some() {
+            self.store.synced(joined.seq).await.map_err(failed)
         } else {
-            self.store.settled(joined.seq).await
-        };
-        synced.map_err(failed)
+            self.settled(joined.seq).await
+        }
+    }
+
+    /// Waits until the write is as durable as the policy asks. Whoever else is ready writes first, so that all share what that costs.
+    pub(crate) async fn settled(&self, seq: WriteSeq) -> Result<(), ReplicaError> {
+        let settled = self.store.settled(seq);
+        if settled.lets_others_write() {
+            tokio::task::yield_now().await;
+        }
+        settled.await.map_err(failed)
     }
 
     /// For whom the copy is to be held; `None` where it is this node's own.
@@ -104,7 +112,7 @@ impl<M: Membership, H: HintSink> Replica<M, H> {
             .join_all(own.iter().map(|(_, write)| (&write.key, &*write.delta)));
         let settled = async {
             match joined.map_err(failed)? {
-                Some(seq) => self.store.settled(seq).await.map_err(failed),
+                Some(seq) => self.settled(seq).await,
                 None => Ok(()),
             }
         };

@@ -50,21 +50,19 @@ pub(super) async fn run_put<M: Membership, T: ReplicaTransport, H: HintSink>(
     let mut op = PutOp::new(plan);
     let mut calls: Calls<()> = FuturesUnordered::new();
     let mut markers: Calls<()> = FuturesUnordered::new();
-    let store = Arc::clone(shared.replica.store());
+    let replica = Arc::clone(&shared.replica);
     calls.push(Box::pin(async move {
         #[cfg(feature = "planted-bugs")]
         if planted::is(Bug::FallbackNotDurable) && hinted {
             return (me, Ok(()));
         }
-        let synced = if hinted {
-            store.synced(run.seq).await
+        let durable = if hinted {
+            let synced = replica.store().synced(run.seq).await;
+            synced.map_err(|error| ReplicaError::Failed(error.to_string()))
         } else {
-            store.settled(run.seq).await
+            replica.settled(run.seq).await
         };
-        (
-            me,
-            synced.map_err(|error| ReplicaError::Failed(error.to_string())),
-        )
+        (me, durable)
     }));
     let mut respond = Some(respond);
     let mut background = None;

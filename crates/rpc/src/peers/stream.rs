@@ -1,6 +1,7 @@
 //! Requests to one node over a long-lived stream: what is ready at the same time shares a message.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -50,8 +51,9 @@ impl Drop for Stream {
 }
 
 async fn carry(mut client: Client, outbox: Outbox) {
-    let messages = outbox.clone();
-    let messages = stream::poll_fn(move |context| messages.poll_message(context).map(Some));
+    let messages = stream::unfold(outbox.clone(), |outbox| async move {
+        Some((outbox.message().await, outbox))
+    });
     let end = match client.replicate(messages).await {
         Ok(response) => {
             let mut answers = response.into_inner();
@@ -159,16 +161,28 @@ impl Outbox {
     }
 
     /// All that can leave in one message: requests under the same fence.
-    fn poll_message(&self, context: &mut Context<'_>) -> Poll<pb::ReplicateRequest> {
-        if let Some(message) = self.shared.requests.lock().take_message() {
-            return Poll::Ready(message);
+    async fn message(&self) -> pb::ReplicateRequest {
+        loop {
+            poll_fn(|context| self.poll_unsent(context)).await;
+            // No time passes, but whoever is ready now adds to the message.
+            tokio::task::yield_now().await;
+            if let Some(message) = self.shared.requests.lock().take_message() {
+                return message;
+            }
         }
-        self.shared.sender.register(context.waker());
-        // Again: what was handed over in between woke nobody.
-        match self.shared.requests.lock().take_message() {
-            Some(message) => Poll::Ready(message),
-            None => Poll::Pending,
+    }
+
+    /// Ready when something waits to be sent.
+    fn poll_unsent(&self, context: &mut Context<'_>) -> Poll<()> {
+        let is_empty = || self.shared.requests.lock().unsent.is_empty();
+        if is_empty() {
+            self.shared.sender.register(context.waker());
+            // Again: what was handed over in between woke nobody.
+            if is_empty() {
+                return Poll::Pending;
+            }
         }
+        Poll::Ready(())
     }
 
     fn deliver(&self, results: Vec<pb::ReplicaResult>) {

@@ -420,7 +420,6 @@ impl Shared {
         SyncWait(Wait::ForFlush {
             shared: Arc::clone(self),
             seq: seq.0,
-            let_others: true,
         })
     }
 
@@ -478,8 +477,18 @@ impl Durability {
 ///
 /// An error means that the write's outcome on disk is unknown: [`Error::Poisoned`] after a failed sync,
 /// [`Error::Closed`] when the store went away first.
+///
+/// Where the policy asks for a flush only, the first poll does it, for all that is written by then: let others write before.
 #[must_use = "the write may not be durable before this is ready"]
 pub struct SyncWait(Wait);
+
+impl SyncWait {
+    /// Whether others should have their turn before the first poll, so that they share a flush with this one.
+    #[must_use]
+    pub fn lets_others_write(&self) -> bool {
+        matches!(self.0, Wait::ForFlush { .. })
+    }
+}
 
 enum Wait {
     Over(Result<()>),
@@ -487,8 +496,6 @@ enum Wait {
     ForFlush {
         shared: Arc<Shared>,
         seq: u64,
-        /// Whoever else is ready writes first, so that all of them share the flush.
-        let_others: bool,
     },
 }
 
@@ -501,17 +508,7 @@ impl Future for SyncWait {
             Wait::For(answer) => Pin::new(answer)
                 .poll(context)
                 .map(|sent| sent.unwrap_or(Err(Error::Closed))),
-            Wait::ForFlush {
-                shared,
-                seq,
-                let_others,
-            } => {
-                if std::mem::take(let_others) && !shared.is_flushed(*seq) {
-                    context.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Poll::Ready(shared.flush(*seq))
-            }
+            Wait::ForFlush { shared, seq } => Poll::Ready(shared.flush(*seq)),
         }
     }
 }
