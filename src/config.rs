@@ -233,7 +233,7 @@ impl Default for NodeConfig {
             transfer_mib_per_second: 64,
             transfer_page_kib: 1_024,
             memory_mib: 128,
-            cache_mib: 32,
+            cache_mib: 160,
             siblings_soft: 16,
             siblings_hard: 256,
             in_flight_max: 4_096,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use dynamokv_ring::NodeId;
 use dynamokv_storage::State;
+use smallvec::SmallVec;
 
 use crate::{Answer, AnswerKind, Fallbacks, QuorumMode, ReadPlan, ReplicaState};
 
@@ -57,7 +58,7 @@ pub struct GetOp {
     first: Vec<NodeId>,
     fallbacks: Fallbacks,
     last: Vec<NodeId>,
-    asked: Vec<(NodeId, Ask)>,
+    asked: SmallVec<[(NodeId, Ask); 2]>,
     responded: bool,
     ended: bool,
     actions: VecDeque<GetAction>,
@@ -73,7 +74,7 @@ impl GetOp {
             first: plan.first,
             fallbacks: plan.fallbacks,
             last: plan.last,
-            asked: Vec::new(),
+            asked: SmallVec::new(),
             responded: false,
             ended: false,
             actions: VecDeque::new(),

@@ -5,11 +5,12 @@
 //! A slot counts once however many copies it has, and a node is asked on behalf of one slot only, so
 //! no node counts twice towards W (Dynamo, section 4.6).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use dynamokv_ring::NodeId;
 #[cfg(feature = "planted-bugs")]
 use dynamokv_storage::planted::{self, Bug};
+use smallvec::SmallVec;
 
 use crate::{Answer, AnswerKind, Fallbacks, LocalRole, QuorumMode, WritePlan};
 
@@ -51,7 +52,7 @@ enum Ask {
 #[derive(Debug, Clone)]
 struct Slot {
     owner: NodeId,
-    asked: Vec<(NodeId, Ask)>,
+    asked: SmallVec<[(NodeId, Ask); 1]>,
     marker_kept: bool,
 }
 
@@ -84,6 +85,9 @@ impl Slot {
     }
 }
 
+/// So many owners have room without an allocation.
+const USUAL: usize = 3;
+
 fn may_count(mode: QuorumMode, node: NodeId, owner: NodeId) -> bool {
     mode == QuorumMode::Sloppy || node == owner
 }
@@ -98,9 +102,9 @@ pub struct PutOp {
     local: LocalRole,
     mode: QuorumMode,
     quorum: usize,
-    slots: Vec<Slot>,
+    slots: SmallVec<[Slot; USUAL]>,
     /// Indices into `slots`, one list a set.
-    sets: Vec<Vec<usize>>,
+    sets: SmallVec<[SmallVec<[usize; USUAL]>; 1]>,
     live: std::sync::Arc<std::collections::BTreeSet<NodeId>>,
     fallbacks: Fallbacks,
     /// How many of the fallbacks have been asked.
@@ -113,24 +117,20 @@ pub struct PutOp {
 impl PutOp {
     /// A write along `plan`, its local apply done but not yet known durable.
     pub fn new(plan: WritePlan) -> Self {
-        let mut index = BTreeMap::new();
-        let mut slots = Vec::new();
-        let mut sets = Vec::with_capacity(plan.sets.len());
-        for set in &plan.sets {
-            let mut members = Vec::with_capacity(set.len());
-            for owner in set {
-                let at = *index.entry(*owner).or_insert_with(|| {
-                    slots.push(Slot {
-                        owner: *owner,
-                        asked: Vec::new(),
-                        marker_kept: false,
-                    });
-                    slots.len() - 1
+        let mut slots: SmallVec<[Slot; USUAL]> = SmallVec::new();
+        let mut place_of = |owner: NodeId| {
+            let known = slots.iter().position(|slot| slot.owner == owner);
+            known.unwrap_or_else(|| {
+                slots.push(Slot {
+                    owner,
+                    asked: SmallVec::new(),
+                    marker_kept: false,
                 });
-                members.push(at);
-            }
-            sets.push(members);
-        }
+                slots.len() - 1
+            })
+        };
+        let places = |set: &Vec<NodeId>| set.iter().map(|owner| place_of(*owner)).collect();
+        let sets = plan.sets.iter().map(places).collect();
         Self {
             me: plan.me,
             local: plan.local,

@@ -14,8 +14,8 @@ pub(super) struct Gather {
 }
 
 /// A disk that hung once must not make everybody wait afterwards.
-const PATIENCE_MAX: Duration = Duration::from_millis(2);
-const LULL_MAX: Duration = Duration::from_micros(500);
+const PATIENCE_MAX: Duration = Duration::from_millis(3);
+const LULL_MAX: Duration = Duration::from_millis(1);
 
 impl Gather {
     /// Learns from a sync that answered so many and took so long, at the end of which so many waited for the next.
@@ -23,7 +23,7 @@ impl Gather {
         let took = took.min(PATIENCE_MAX);
         Self::new(
             answered + waiting,
-            (took / 2).min(LULL_MAX),
+            took.min(LULL_MAX),
             (4 * took).min(PATIENCE_MAX),
         )
     }
@@ -63,7 +63,7 @@ mod tests {
         assert_eq!(gather.wanted(), 64);
         let deadline = gather.deadline(now);
         assert_eq!(deadline, now + Duration::from_micros(1_600));
-        assert_eq!(gather.look_at(now, deadline), now + Duration::from_micros(200));
+        assert_eq!(gather.look_at(now, deadline), now + Duration::from_micros(400));
         assert_eq!(gather.look_at(deadline, deadline), deadline);
         let hung = Gather::after(64, 0, Duration::from_secs(60));
         assert_eq!(hung.deadline(now), now + PATIENCE_MAX);
