@@ -44,6 +44,10 @@ while [ $# -gt 0 ]; do
     shift 2
 done
 
+# As docs/operations.md has it for nodes that share cores.
+batch=
+if command -v chrt >/dev/null; then batch="chrt --batch 0"; fi
+
 keys=100000
 value=1024
 workloads=put,get,a,b
@@ -101,7 +105,7 @@ ask() { "$bin" --output json "$@"; }
 
 start_node() { # DURABILITY ARGUMENT...
     local node=$work/node${#pids[@]}
-    TOKIO_WORKER_THREADS=$threads "$bin" serve --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --engine "$engine" \
+    TOKIO_WORKER_THREADS=$threads $batch "$bin" serve --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --engine "$engine" \
         --durability "$1" --data-dir "$node.data" \
         --name "n${#pids[@]}" "${@:2}" >"$node.out" 2>"$node.err" &
     pids+=($!)

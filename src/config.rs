@@ -48,9 +48,9 @@ pub enum DurabilityMode {
     /// After the next group sync: survives a power loss.
     #[default]
     Sync,
-    /// At once; a sync follows every `sync-interval-ms`. A power loss counts as a disk loss.
+    /// When the operating system has it; a sync follows every `sync-interval-ms`. A power loss counts as a disk loss.
     Interval,
-    /// At once; the operating system writes when it likes. A power loss counts as a disk loss.
+    /// When the operating system has it, which writes it when it likes. A power loss counts as a disk loss.
     Os,
 }
 

@@ -242,8 +242,7 @@ impl<M: Membership, T: ReplicaTransport, H: HintSink> Coordinator<M, T, H> {
                         coordinator,
                     });
                 }
-                (None, Some(peer))
-                    if Box::pin(self.caught_up(peer, fence, deadline)).await => {}
+                (None, Some(peer)) if Box::pin(self.caught_up(peer, fence, deadline)).await => {}
                 (None, _) => {
                     return Err(Error::Unreadable {
                         needed: quorum,

@@ -53,8 +53,7 @@ impl Encoded {
 
 pub(crate) fn encode(engine_key: &[u8], position: Option<Stamped>, state: &State) -> Encoded {
     let header = [FORMAT, 0, 0, 0, 0, u8::from(position.is_some())];
-    let mut out =
-        Vec::with_capacity(header.len() + POSITION_BYTES + encoded_bytes_max(state));
+    let mut out = Vec::with_capacity(header.len() + POSITION_BYTES + encoded_bytes_max(state));
     out.put_slice(&header);
     if let Some(Stamped {
         incarnation,

@@ -63,7 +63,10 @@ mod tests {
         assert_eq!(gather.wanted(), 64);
         let deadline = gather.deadline(now);
         assert_eq!(deadline, now + Duration::from_micros(1_600));
-        assert_eq!(gather.look_at(now, deadline), now + Duration::from_micros(400));
+        assert_eq!(
+            gather.look_at(now, deadline),
+            now + Duration::from_micros(400)
+        );
         assert_eq!(gather.look_at(deadline, deadline), deadline);
         let hung = Gather::after(64, 0, Duration::from_secs(60));
         assert_eq!(hung.deadline(now), now + PATIENCE_MAX);

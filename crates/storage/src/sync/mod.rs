@@ -493,10 +493,7 @@ impl SyncWait {
 enum Wait {
     Over(Result<()>),
     For(oneshot::Receiver<Result<()>>),
-    ForFlush {
-        shared: Arc<Shared>,
-        seq: u64,
-    },
+    ForFlush { shared: Arc<Shared>, seq: u64 },
 }
 
 impl Future for SyncWait {
