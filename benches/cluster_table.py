@@ -25,6 +25,8 @@ DURABILITIES = ["sync", "os"]
 MIXES = {"put": "put", "get": "get", "a": "50/50", "b": "95/5"}
 AT = 64
 # CPU milliseconds of all servers an operation, to reach at 64 in flight, by mode.
+# They were set on a machine on which a bare call cost its server so much.
+GOALS_ECHO = 0.028
 GOALS = {"put": (0.10, 0.05), "get": (0.05, 0.02), "a": (0.075, 0.035)}
 # Measured once with the same workload on two cores of the same kind: CPU ms of put, get, 50/50; put p50, p99, a second; the promise.
 OTHERS = [
@@ -123,20 +125,27 @@ def beside(results):
             promise = "fsync by 2 of 3" if durability == "sync" else "2 of 3, no fsync"
             times = quantiles(results, put, "update", ["p50", "p99"])
             rows.append([f"**DynamoKV, {mode}, `{durability}`**", *cpu, times, number(results.rate(*put)), promise])
-    echo = results.baseline(lambda each: each["echo"]["runs"][1]["cpu"]["servers_ms_per_operation"])
+    echo = results.baseline(echo_cpu)
     times = [results.baseline(lambda each, name=name: each["echo"]["runs"][1]["actions"][0]["latency"][name]) / 1_000 for name in ("p50_us", "p99_us")]
     rate = results.baseline(lambda each: each["echo"]["runs"][1]["throughput"])
     rows.append(["*bare unary echo of 1 KiB, 3 connections*", number(echo), "", "", " / ".join(number(each, 2) for each in times), number(rate), ""])
     return table(head, rows + [list(other) for other in OTHERS])
 
 
+def echo_cpu(baseline):
+    """CPU ms of the server of a bare unary echo, at 64 in flight."""
+    return baseline["echo"]["runs"][1]["cpu"]["servers_ms_per_operation"]
+
+
 def goals(results):
-    head = [f"at {AT} in flight", "goal", *(f"`{each}`" for each in DURABILITIES), "`sync` by `os`"]
+    echo = results.baseline(echo_cpu)
+    head = [f"at {AT} in flight", "goal", *(f"`{each}`" for each in DURABILITIES), "`sync` by `os`", "goal, in bare calls", "`sync`", "`os`"]
     rows = []
     for mix, limits in GOALS.items():
         for mode, limit in zip(MODES, limits):
             got = [results.cpu(each, mode, mix, AT) for each in DURABILITIES]
-            rows.append([f"{MIXES[mix]}, {mode}", f"{limit}", *(number(each) for each in got), quotient(*got)])
+            calls = [quotient(limit, GOALS_ECHO), *(quotient(each, echo) for each in got)]
+            rows.append([f"{MIXES[mix]}, {mode}", f"{limit}", *(number(each) for each in got), quotient(*got), *calls])
     return table(head, rows)
 
 
