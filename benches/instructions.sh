@@ -7,4 +7,4 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 scripts/setup.sh valgrind
-cargo run --quiet --profile instructions -p dynamokv-instructions -- "${1:-check}" benches/instructions/accepted.toml
+cargo run --quiet --release -p dynamokv-instructions -- "${1:-check}" benches/instructions/accepted.toml
