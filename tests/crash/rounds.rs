@@ -36,7 +36,9 @@ pub trait Keys: Default + 'static {
 }
 
 /// Kills the node so many times; on the way it is also stopped cleanly, killed while it stops, and killed while it starts.
-pub async fn run<K: Keys>(kills: usize) {
+/// What is acknowledged survives the process in every `durability`.
+pub async fn run<K: Keys>(kills: usize, durability: &str) {
+    let options = [K::OPTIONS, &["--durability", durability]].concat();
     let folder = tempfile::tempdir().unwrap();
     let mut dice = Dice::new("DYNAMOKV_CRASH_SEED");
     let mut keys = K::default();
@@ -44,10 +46,10 @@ pub async fn run<K: Keys>(kills: usize) {
     let (mut killed, mut acknowledged, mut clean) = (0, 0, 0);
     while killed < kills {
         if dice.one_in(6) {
-            kill_at_start::<K>(folder.path(), &mut dice).await;
+            kill_at_start(folder.path(), &options, &mut dice).await;
             killed += 1;
         }
-        let mut node = Process::start(folder.path(), "127.0.0.1:0", K::OPTIONS).await;
+        let mut node = Process::start(folder.path(), "127.0.0.1:0", &options).await;
         keys.check(&node).await;
         let ending = Arc::new(AtomicBool::new(false));
         let mut writing = JoinSet::new();
@@ -77,7 +79,7 @@ pub async fn run<K: Keys>(kills: usize) {
             keys.take_back(writer);
         }
     }
-    let node = Process::start(folder.path(), "127.0.0.1:0", K::OPTIONS).await;
+    let node = Process::start(folder.path(), "127.0.0.1:0", &options).await;
     keys.check(&node).await;
     println!(
         "{killed} kills and {clean} clean stops, {acknowledged} writes acknowledged, in {:?}",
@@ -105,8 +107,8 @@ async fn write<K: Keys>(
     unreachable!("writes end with the node")
 }
 
-async fn kill_at_start<K: Keys>(folder: &Path, dice: &mut Dice) {
-    let mut child = Process::spawn(folder, "127.0.0.1:0", K::OPTIONS);
+async fn kill_at_start(folder: &Path, options: &[&str], dice: &mut Dice) {
+    let mut child = Process::spawn(folder, "127.0.0.1:0", options);
     tokio::time::sleep(dice.moment(100)).await;
     child.kill().await.unwrap();
 }
