@@ -7,7 +7,7 @@
 #
 # Pure put, pure get, 50/50 and 95/5; 1, 16, 64 and 256 in flight; unary and pipelined; durability `sync` and `os`: three times, each
 # time on new nodes, interleaved. CPU time is the operating system's account of the nodes' processes. Writes the medians into
-# docs/benchmarks.md, beside what the machine gives without a store. Takes 35 minutes, and nothing else should run meanwhile.
+# docs/benchmarks.md, beside what the machine gives without a store. Takes half an hour, and nothing else should run meanwhile.
 #
 # With --nodes: clusters of so many nodes at equal load, so many requests a second; into docs/performance.md. With --memory: what an
 # idle node takes, and what a key takes beyond the engine's own memory; likewise.
