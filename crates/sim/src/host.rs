@@ -274,8 +274,8 @@ impl Host {
             Crash::Process => self.disk.kill(),
             Crash::Power { kept } => self.disk.crash_keeping(kept),
         };
-        // Whoever of the dead process waits for a sync shall not do so for ever.
-        store.run_pending_syncs();
+        // What goes on of the dead process fails: nobody syncs for it any more, and it would wait for ever.
+        let _ = store.close();
     }
 
     /// See [`disk::safe_copies`].

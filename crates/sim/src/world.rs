@@ -192,8 +192,7 @@ impl World {
             .filter_map(|place| self.host(place, |host| Some(host.parts()?.view())))
             .collect();
         let mut rings: BTreeMap<u64, &dyn Placement> = BTreeMap::new();
-        // Who waits to be let in reads nothing.
-        for view in views.iter().filter(|view| view.has_member(view.me)) {
+        for view in views.iter().filter(|view| is_waited_for(view)) {
             let ring = view.read_ring();
             rings.insert(ring.fingerprint(), ring);
         }
@@ -220,4 +219,11 @@ impl World {
             self.host(place, |host| host.crash(Crash::Process));
         }
     }
+}
+
+/// Whether changes go on only together with who has this view. Who waits to be let in reads nothing; who is in no ring any more
+/// but has not heard that the change is over may be many changes behind, and is refused by those who went on.
+fn is_waited_for(view: &View) -> bool {
+    let next = view.next.as_deref();
+    view.read_ring().contains(view.me) || next.is_some_and(|next| next.contains(view.me))
 }
