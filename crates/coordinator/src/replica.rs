@@ -131,12 +131,13 @@ impl<M: Membership, H: HintSink> Replica<M, H> {
     /// not its own. A damaged record is a failure, and so is a range of which this node may have forgotten something.
     pub fn read(&self, request: &ReplicaRead) -> Result<ReplicaAnswer, ReplicaError> {
         self.check_read(request)?;
-        let (copy, hash) = self.hashed_copy(&request.key)?;
-        if hash.is_some() && hash == request.known {
-            let marked = copy.marked;
+        if request.known.is_some()
+            && self.store.hash(&request.key).map_err(failed)? == request.known
+        {
+            let marked = self.hints.is_marked(&request.key).map_err(failed)?;
             return Ok(ReplicaAnswer::Same { marked });
         }
-        Ok(ReplicaAnswer::Copy(copy))
+        self.own_copy(&request.key).map(ReplicaAnswer::Copy)
     }
 
     /// As [`read`](Self::read), for the node itself: the copy and, where there is a record, its hash.

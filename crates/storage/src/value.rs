@@ -79,13 +79,17 @@ pub fn encode_state(state: &State) -> Vec<u8> {
 /// # Errors
 /// [`Error::InvalidState`] for any other bytes.
 pub fn decode_state(bytes: &Bytes) -> Result<State> {
-    let mut rest: &[u8] = bytes;
-    let state = Siblings::decode_with(&mut rest, |input| take_value(input, bytes)).map_err(
+    decode_state_within(bytes, bytes)
+}
+
+/// As [`decode_state`], of a part of `bytes`.
+pub(crate) fn decode_state_within(bytes: &Bytes, mut part: &[u8]) -> Result<State> {
+    let state = Siblings::decode_with(&mut part, |input| take_value(input, bytes)).map_err(
         |error: ClockError| Error::InvalidState {
             reason: error.to_string().into(),
         },
     )?;
-    if rest.is_empty() {
+    if part.is_empty() {
         Ok(state)
     } else {
         Err(Error::InvalidState {

@@ -16,7 +16,7 @@ use crc_fast::CrcAlgorithm;
 use dynamokv_vclock::{Epoch, Position};
 
 use crate::error::Damage;
-use crate::value::{State, append_state, decode_state, encoded_bytes_max};
+use crate::value::{State, append_state, decode_state_within, encoded_bytes_max};
 
 /// The version of the record format that this release writes.
 pub(crate) const FORMAT: u8 = 1;
@@ -77,7 +77,10 @@ pub(crate) fn encode(engine_key: &[u8], position: Option<Stamped>, state: &State
 }
 
 /// A record and the canonical bytes of its state.
-pub(crate) fn decode(engine_key: &[u8], bytes: &Bytes) -> Result<(Record, Bytes), Damage> {
+pub(crate) fn decode<'a>(
+    engine_key: &[u8],
+    bytes: &'a Bytes,
+) -> Result<(Record, &'a [u8]), Damage> {
     let (header, body) = bytes.split_first_chunk::<5>().ok_or(Damage::Short)?;
     let [format, sum @ ..] = *header;
     if format != FORMAT {
@@ -89,13 +92,13 @@ pub(crate) fn decode(engine_key: &[u8], bytes: &Bytes) -> Result<(Record, Bytes)
     decode_body(bytes, body)
 }
 
-/// A record that was encoded a moment ago: its checksum need not be looked at.
+/// A record that was encoded or decoded before: its checksum need not be looked at.
 pub(crate) fn decode_trusted(bytes: &Bytes) -> Option<Record> {
     let body = bytes.get(CHECKSUM.end..)?;
     decode_body(bytes, body).ok().map(|(record, _)| record)
 }
 
-fn decode_body(bytes: &Bytes, mut body: &[u8]) -> Result<(Record, Bytes), Damage> {
+fn decode_body<'a>(bytes: &Bytes, mut body: &'a [u8]) -> Result<(Record, &'a [u8]), Damage> {
     let position = match body.split_first() {
         Some((0, rest)) => {
             body = rest;
@@ -113,9 +116,8 @@ fn decode_body(bytes: &Bytes, mut body: &[u8]) -> Result<(Record, Bytes), Damage
         }
         _ => return Err(Damage::Content),
     };
-    let state_bytes = bytes.slice_ref(body);
-    let state = decode_state(&state_bytes).map_err(|_| Damage::Content)?;
-    Ok((Record { position, state }, state_bytes))
+    let state = decode_state_within(bytes, body).map_err(|_| Damage::Content)?;
+    Ok((Record { position, state }, body))
 }
 
 /// CRC-32C, by whichever of two implementations is faster for the length.

@@ -7,7 +7,7 @@ use super::*;
 use crate::hash::StateHash;
 use crate::key::ObjectKey;
 use crate::testing::strategies::state;
-use crate::value::{Value, encode_state};
+use crate::value::{Value, decode_state, encode_state};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
@@ -17,7 +17,9 @@ proptest! {
         prop_assert!(encode_state(&state).len() <= encoded_bytes_max(&state));
         let encoded = encode(b"key", position, &state);
         let (record, state_bytes) = decode(b"key", &encoded.bytes).unwrap();
-        prop_assert_eq!(&state_bytes, encoded.state());
+        prop_assert_eq!(state_bytes, encoded.state());
+        let record_again = decode_trusted(&encoded.bytes);
+        prop_assert_eq!(record_again.as_ref(), Some(&record));
         prop_assert_eq!(record, Record { position, state });
     }
 

@@ -1,27 +1,22 @@
-//! Records that were read or written lately, decoded: a put reads before it writes, and most reads ask for what is warm.
-
-use std::sync::Arc;
+//! Records that were read or written lately: a put reads before it writes, and most reads ask for what is warm. They are kept as
+//! they stand in the engine, a third as large as decoded, and decoded anew each time, which takes as long as a copy would.
 
 use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::hash::StateHash;
-use crate::record::Stamped;
-use crate::value::State;
 
 /// A record as it stands in the engine.
+#[derive(Clone)]
 pub(super) struct Cached {
-    pub(super) state: State,
-    pub(super) position: Option<Stamped>,
+    pub(super) record: Bytes,
     pub(super) hash: StateHash,
-    /// Of the record, of which the values are slices: nothing else is kept alive.
-    pub(super) bytes: usize,
 }
 
 /// Bounded by bytes. Only who holds a key's lock may put its record here, or a reader could keep what a writer has just replaced;
 /// anybody may look.
-pub(super) struct RecordCache(Option<Cache<Bytes, Arc<Cached>, Bulk>>);
+pub(super) struct RecordCache(Option<Cache<Bytes, Cached, Bulk>>);
 
 impl RecordCache {
     /// None at all for 0 bytes.
@@ -34,13 +29,13 @@ impl RecordCache {
         self.0.is_some()
     }
 
-    pub(super) fn get(&self, engine_key: &[u8]) -> Option<Arc<Cached>> {
+    pub(super) fn get(&self, engine_key: &[u8]) -> Option<Cached> {
         self.0.as_ref()?.get(engine_key)
     }
 
     pub(super) fn put(&self, engine_key: Bytes, record: Cached) {
         if let Some(records) = &self.0 {
-            records.insert(engine_key, Arc::new(record));
+            records.insert(engine_key, record);
         }
     }
 
@@ -61,13 +56,13 @@ impl RecordCache {
 #[derive(Clone)]
 struct Bulk;
 
-impl Weighter<Bytes, Arc<Cached>> for Bulk {
-    fn weight(&self, engine_key: &Bytes, record: &Arc<Cached>) -> u64 {
-        (engine_key.len() + record.bytes + ENTRY_BYTES) as u64
+impl Weighter<Bytes, Cached> for Bulk {
+    fn weight(&self, engine_key: &Bytes, cached: &Cached) -> u64 {
+        (engine_key.len() + cached.record.len() + ENTRY_BYTES) as u64
     }
 }
 
-/// The entry itself: key, decoded state and the table's own.
-const ENTRY_BYTES: usize = 384;
+/// The entry itself, the table's own, and what the allocator rounds up.
+const ENTRY_BYTES: usize = 256;
 /// For the first size of the table.
 const RECORD_BYTES_USUAL: usize = 1_024;

@@ -162,15 +162,15 @@ pub(super) fn read_hashed(
     stored: &Bytes,
 ) -> Result<(ObjectKey, State, StateHash), DamagedRecord> {
     let (key, state, encoded) = read_encoded(engine_key, stored)?;
-    let hash = StateHash::of_encoded(&key, &encoded);
+    let hash = StateHash::of_encoded(&key, encoded);
     Ok((key, state, hash))
 }
 
 /// With the canonical bytes of the state.
-fn read_encoded(
+fn read_encoded<'a>(
     engine_key: &Bytes,
-    stored: &Bytes,
-) -> Result<(ObjectKey, State, Bytes), DamagedRecord> {
+    stored: &'a Bytes,
+) -> Result<(ObjectKey, State, &'a [u8]), DamagedRecord> {
     let damaged = |key, reason| DamagedRecord {
         key,
         engine_key: engine_key.clone(),

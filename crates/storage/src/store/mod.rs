@@ -233,6 +233,19 @@ impl ObjectStore {
         Ok(found.readable(key)?.zip(hash))
     }
 
+    /// The hash alone, or `None` if nothing is known of the key. O(1) for a record that was read or written lately, otherwise as
+    /// [`get_hashed`](Self::get_hashed).
+    ///
+    /// # Errors
+    /// As those of [`get`](Self::get).
+    pub fn hash(&self, key: &ObjectKey) -> Result<Option<StateHash>> {
+        let warm = key.with_encoded(|engine_key| self.cache.get(engine_key));
+        match warm {
+            Some(cached) => Ok(Some(cached.hash)),
+            None => Ok(self.get_hashed(key)?.map(|(_, hash)| hash)),
+        }
+    }
+
     /// Waits until the write is as durable as the policy asks.
     pub fn settled(&self, seq: WriteSeq) -> SyncWait {
         self.sync.settled(seq)
@@ -417,8 +430,8 @@ impl ObjectStore {
     /// What stands under a key that is not locked.
     fn look_up(&self, key: &ObjectKey) -> Result<Stored> {
         key.with_encoded(|engine_key| {
-            if let Some(cached) = self.cache.get(engine_key) {
-                return Ok(cached.as_ref().into());
+            if let Some(warm) = self.load_warm(engine_key) {
+                return Ok(warm);
             }
             // What is read without the lock may be replaced before it could be kept.
             let lock = self
@@ -437,10 +450,21 @@ impl ObjectStore {
 
     /// What stands under a key that is locked.
     fn load(&self, key: &ObjectKey, engine_key: &[u8]) -> Result<Stored> {
-        match self.cache.get(engine_key) {
-            Some(cached) => Ok(cached.as_ref().into()),
+        match self.load_warm(engine_key) {
+            Some(warm) => Ok(warm),
             None => self.load_from_engine(key, engine_key),
         }
+    }
+
+    fn load_warm(&self, engine_key: &[u8]) -> Option<Stored> {
+        let cached = self.cache.get(engine_key)?;
+        let record::Record { position, state } = record::decode_trusted(&cached.record)?;
+        Some(Stored {
+            state,
+            position,
+            found: Found::Hashed(cached.hash),
+            damage: None,
+        })
     }
 
     fn load_from_engine(&self, key: &ObjectKey, engine_key: &[u8]) -> Result<Stored> {
@@ -451,7 +475,10 @@ impl ObjectStore {
             Ok((record, state_bytes)) => Ok(Stored {
                 state: record.state,
                 position: record.position,
-                found: Found::Encoded(state_bytes),
+                found: Found::Encoded {
+                    state_at: bytes.len() - state_bytes.len(),
+                    record: bytes,
+                },
                 damage: None,
             }),
             Err(reason) => {
@@ -492,20 +519,12 @@ enum Found {
     /// There is no readable record.
     #[default]
     Nothing,
-    /// Its canonical bytes.
-    Encoded(Bytes),
+    /// The record, and where in it the state's canonical bytes begin.
+    Encoded {
+        record: Bytes,
+        state_at: usize,
+    },
     Hashed(StateHash),
-}
-
-impl From<&Cached> for Stored {
-    fn from(cached: &Cached) -> Self {
-        Self {
-            state: cached.state.clone(),
-            position: cached.position,
-            found: Found::Hashed(cached.hash),
-            damage: None,
-        }
-    }
 }
 
 impl Stored {
@@ -524,21 +543,21 @@ impl Stored {
     fn hash(&self, key: &ObjectKey) -> Option<StateHash> {
         match &self.found {
             Found::Nothing => None,
-            Found::Encoded(bytes) => Some(StateHash::of_encoded(key, bytes)),
+            Found::Encoded { record, state_at } => {
+                Some(StateHash::of_encoded(key, &record[*state_at..]))
+            }
             Found::Hashed(hash) => Some(*hash),
         }
     }
 
     /// For the cache; `None` where it came from there, or where there is nothing.
     fn to_cached(&self, key: &ObjectKey) -> Option<Cached> {
-        let Found::Encoded(bytes) = &self.found else {
+        let Found::Encoded { record, .. } = &self.found else {
             return None;
         };
         Some(Cached {
-            state: self.state.clone(),
-            position: self.position,
-            hash: StateHash::of_encoded(key, bytes),
-            bytes: bytes.len(),
+            record: record.clone(),
+            hash: self.hash(key)?,
         })
     }
 }

@@ -13,7 +13,7 @@ use crate::hash::StateHash;
 use crate::key::ObjectKey;
 #[cfg(feature = "planted-bugs")]
 use crate::planted::{self, Bug};
-use crate::record::{self, Record, Stamped};
+use crate::record::{self, Stamped};
 use crate::sync::WriteSeq;
 use crate::value::{State, Value};
 use crate::{Error, Result};
@@ -277,25 +277,21 @@ impl ObjectStore {
         }
     }
 
-    /// Takes over into the cache what was written: decoded from the record, so that nothing larger stays in memory with it.
+    /// Takes over into the cache what was written.
     pub(super) fn keep<R>(
         &self,
         staged: impl IntoIterator<Item = Staged>,
         written: Result<R>,
     ) -> Result<R> {
-        for staged in staged.into_iter().filter(|_| self.cache.is_on()) {
-            let decoded = record::decode_trusted(&staged.record);
-            match decoded.filter(|_| written.is_ok()) {
-                Some(Record { position, state }) => {
-                    let cached = Cached {
-                        state,
-                        position,
-                        hash: staged.hash,
-                        bytes: staged.record.len(),
-                    };
-                    self.cache.put(staged.engine_key, cached);
-                }
-                None => self.cache.remove(&staged.engine_key),
+        for Staged {
+            engine_key,
+            record,
+            hash,
+        } in staged.into_iter().filter(|_| self.cache.is_on())
+        {
+            match written {
+                Ok(_) => self.cache.put(engine_key, Cached { record, hash }),
+                Err(_) => self.cache.remove(&engine_key),
             }
         }
         written

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::*;
+use crate::StateHash;
 
 fn cached(disk: &FaultEngine, cache_bytes: usize) -> Arc<ObjectStore> {
     let options = StoreOptions {
@@ -55,8 +56,20 @@ fn what_is_cached_is_not_read_from_the_engine() {
     let mut batch = crate::Batch::new();
     batch.delete(&Family::OBJECTS, key("a").encode());
     store.engine().write(batch).unwrap();
-    let state = store.get(&key("a")).unwrap().unwrap();
+    let (state, hash) = store.get_hashed(&key("a")).unwrap().unwrap();
     assert_eq!(bodies(&state), ["warm"]);
+    assert_eq!(hash, StateHash::of(&key("a"), &state));
+    assert_eq!(store.hash(&key("a")).unwrap(), Some(hash));
     store.purge(dynamokv_ring::TokenRange::ALL, |_| {}).unwrap();
     assert_eq!(store.get(&key("a")).unwrap(), None);
+    assert_eq!(store.hash(&key("a")).unwrap(), None);
+}
+
+#[test]
+fn a_hash_is_told_of_what_is_not_cached_as_well() {
+    let store = cached(&disk(), 0);
+    put(&store, &key("a"), "cold", &CausalContext::new()).unwrap();
+    let state = store.get(&key("a")).unwrap().unwrap();
+    let hash = StateHash::of(&key("a"), &state);
+    assert_eq!(store.hash(&key("a")).unwrap(), Some(hash));
 }
