@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 /// Those whom one sync answered mostly come back with their next write, and others came meanwhile. A sync that began with the
 /// first of them would leave the rest to the one after it: two groups would take turns, each write would wait for two syncs, and
 /// each sync would serve half of those that it could. So it waits until as many are there as there are writers, as far as the
-/// last sync has shown; but not beyond a lull, in which nobody came, and never for long. Whoever is alone waits for nobody.
+/// last sync has shown; but not beyond a lull, in which nobody came, and never for long: a few times as long as a sync takes, which
+/// then serves so many the more. A few writers have less to gain, and wait less; whoever is alone waits for nobody.
 #[derive(Default)]
 pub(super) struct Gather {
     writers: usize,
@@ -16,16 +17,15 @@ pub(super) struct Gather {
 /// A disk that hung once must not make everybody wait afterwards.
 const PATIENCE_MAX: Duration = Duration::from_millis(3);
 const LULL_MAX: Duration = Duration::from_millis(1);
+const FEW: usize = 3;
 
 impl Gather {
     /// Learns from a sync that answered so many and took so long, at the end of which so many waited for the next.
     pub(super) fn after(answered: usize, waiting: usize, took: Duration) -> Self {
-        let took = took.min(PATIENCE_MAX);
-        Self::new(
-            answered + waiting,
-            took.min(LULL_MAX),
-            (4 * took).min(PATIENCE_MAX),
-        )
+        let writers = answered + waiting;
+        let lulls = if writers > FEW { 4 } else { 1 };
+        let lull = lulls * took.min(PATIENCE_MAX);
+        Self::new(writers, lull.min(LULL_MAX), (4 * lull).min(PATIENCE_MAX))
     }
 
     pub(super) fn new(writers: usize, lull: Duration, patience: Duration) -> Self {
@@ -59,17 +59,20 @@ mod tests {
     #[test]
     fn both_groups_are_awaited_but_not_for_long() {
         let now = Instant::now();
-        let gather = Gather::after(40, 24, Duration::from_micros(400));
-        assert_eq!(gather.wanted(), 64);
-        let deadline = gather.deadline(now);
-        assert_eq!(deadline, now + Duration::from_micros(1_600));
-        assert_eq!(
-            gather.look_at(now, deadline),
-            now + Duration::from_micros(400)
-        );
-        assert_eq!(gather.look_at(deadline, deadline), deadline);
+        let micros = Duration::from_micros;
+        let waits = |gather: &Gather| {
+            let deadline = gather.deadline(now);
+            assert_eq!(gather.look_at(deadline, deadline), deadline);
+            (gather.look_at(now, deadline) - now, deadline - now)
+        };
+        let many = Gather::after(40, 24, micros(150));
+        assert_eq!(many.wanted(), 64);
+        assert_eq!(waits(&many), (micros(600), micros(2_400)));
+        let few = Gather::after(2, 1, micros(150));
+        assert_eq!(few.wanted(), 3);
+        assert_eq!(waits(&few), (micros(150), micros(600)));
         let hung = Gather::after(64, 0, Duration::from_secs(60));
-        assert_eq!(hung.deadline(now), now + PATIENCE_MAX);
+        assert_eq!(waits(&hung), (LULL_MAX, PATIENCE_MAX));
     }
 
     #[test]
