@@ -131,13 +131,16 @@ impl<M: Membership, H: HintSink> Replica<M, H> {
     /// not its own. A damaged record is a failure, and so is a range of which this node may have forgotten something.
     pub fn read(&self, request: &ReplicaRead) -> Result<ReplicaAnswer, ReplicaError> {
         self.check_read(request)?;
-        if request.known.is_some()
-            && self.store.hash(&request.key).map_err(failed)? == request.known
-        {
+        if request.known.is_some() && request.known == self.store.warm_hash(&request.key) {
             let marked = self.hints.is_marked(&request.key).map_err(failed)?;
             return Ok(ReplicaAnswer::Same { marked });
         }
-        self.own_copy(&request.key).map(ReplicaAnswer::Copy)
+        let (copy, hash) = self.hashed_copy(&request.key)?;
+        if hash.is_some() && hash == request.known {
+            let marked = copy.marked;
+            return Ok(ReplicaAnswer::Same { marked });
+        }
+        Ok(ReplicaAnswer::Copy(copy))
     }
 
     /// As [`read`](Self::read), for the node itself: the copy and, where there is a record, its hash.

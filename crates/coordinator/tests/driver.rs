@@ -490,31 +490,32 @@ async fn a_forwarded_write_keeps_its_idempotency_key() {
 
 #[tokio::test(start_paused = true)]
 async fn a_replica_sends_its_copy_only_where_the_coordinator_has_another() {
-    let cluster = Cluster::new(3, &Config::default());
-    let [first, second] = [1, 2].map(|node| cluster.coordinator(NodeId(node)));
-    let context = first.put(put("k", "old", &nothing_seen())).await.unwrap();
-    first.drain().ended_before(u64::MAX).await;
-    assert_eq!(texts(&second.get(get("k")).await.unwrap().state), ["old"]);
-    assert_eq!(cluster.take_copies_sent(), 0, "all replicas have the same");
+    for cluster in [Cluster::new, Cluster::warm].map(|new| new(3, &Config::default())) {
+        let [first, second] = [1, 2].map(|node| cluster.coordinator(NodeId(node)));
+        let context = first.put(put("k", "old", &nothing_seen())).await.unwrap();
+        first.drain().ended_before(u64::MAX).await;
+        assert_eq!(texts(&second.get(get("k")).await.unwrap().state), ["old"]);
+        assert_eq!(cluster.take_copies_sent(), 0, "all replicas have the same");
 
-    let reader = NodeId(3);
-    cluster.fault(reader, Some(Fault::Cut));
-    first.put(put("k", "new", &context.context)).await.unwrap();
-    first.drain().ended_before(u64::MAX).await;
-    cluster.fault(reader, None);
-    let through = cluster.coordinator(reader);
-    assert_eq!(texts(&through.get(get("k")).await.unwrap().state), ["new"]);
-    assert_eq!(
-        cluster.take_copies_sent(),
-        1,
-        "the reader's own copy was behind"
-    );
+        let reader = NodeId(3);
+        cluster.fault(reader, Some(Fault::Cut));
+        first.put(put("k", "new", &context.context)).await.unwrap();
+        first.drain().ended_before(u64::MAX).await;
+        cluster.fault(reader, None);
+        let through = cluster.coordinator(reader);
+        assert_eq!(texts(&through.get(get("k")).await.unwrap().state), ["new"]);
+        assert_eq!(
+            cluster.take_copies_sent(),
+            1,
+            "the reader's own copy was behind"
+        );
 
-    assert_eq!(
-        texts(&through.get(get("never written")).await.unwrap().state),
-        [""; 0]
-    );
-    assert_eq!(cluster.take_copies_sent(), 1, "there is no hash of nothing");
+        assert_eq!(
+            texts(&through.get(get("never written")).await.unwrap().state),
+            [""; 0]
+        );
+        assert_eq!(cluster.take_copies_sent(), 1, "there is no hash of nothing");
+    }
 }
 
 #[tokio::test(start_paused = true)]

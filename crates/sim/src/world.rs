@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynamokv::coordinator::View;
+use dynamokv::coordinator::{View, WritePhase};
 use dynamokv::ring::Placement;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -221,9 +221,10 @@ impl World {
     }
 }
 
-/// Whether changes go on only together with who has this view. Who waits to be let in reads nothing; who is in no ring any more
-/// but has not heard that the change is over may be many changes behind, and is refused by those who went on.
+/// Whether the others go on only together with who has this view. Who waits to be let in reads nothing. Who leaves and has said its
+/// last stage may be many changes behind: it reads the ring of the first of them, as the others do, until they double the next
+/// one's writes, and is refused by them from then on.
 fn is_waited_for(view: &View) -> bool {
-    let next = view.next.as_deref();
-    view.read_ring().contains(view.me) || next.is_some_and(|next| next.contains(view.me))
+    let stays = |next: &dyn Placement| view.writes != WritePhase::Next || next.contains(view.me);
+    view.has_member(view.me) && view.next.as_deref().is_none_or(stays)
 }

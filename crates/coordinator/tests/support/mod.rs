@@ -135,8 +135,12 @@ pub struct Cluster {
 impl Cluster {
     /// Nodes in memory that sync by themselves.
     pub fn new(nodes: u64, config: &Config) -> Self {
-        let memory = |_| -> Arc<dyn Engine> { Arc::new(MemoryEngine::new(Family::CLUSTER)) };
-        Self::on(memory, nodes, config, SyncMode::Thread)
+        Self::open(memory, nodes, config, SyncMode::Thread, 0)
+    }
+
+    /// As [`new`](Self::new); they keep warm records in memory.
+    pub fn warm(nodes: u64, config: &Config) -> Self {
+        Self::open(memory, nodes, config, SyncMode::Thread, 1 << 20)
     }
 
     /// Nodes on the given disks.
@@ -145,6 +149,16 @@ impl Cluster {
         nodes: u64,
         config: &Config,
         sync_mode: SyncMode,
+    ) -> Self {
+        Self::open(disk_of, nodes, config, sync_mode, 0)
+    }
+
+    fn open(
+        disk_of: impl Fn(NodeId) -> Arc<dyn Engine>,
+        nodes: u64,
+        config: &Config,
+        sync_mode: SyncMode,
+        cache_bytes: usize,
     ) -> Self {
         let members = (1..=nodes).map(|id| Member {
             id: NodeId(id),
@@ -182,6 +196,7 @@ impl Cluster {
             let options = StoreOptions {
                 durability: Durability::Sync,
                 sync_mode,
+                cache_bytes,
                 ..StoreOptions::new(me.0, me.0)
             };
             let store = ObjectStore::open(disk_of(me), options).unwrap();
@@ -248,6 +263,10 @@ impl Cluster {
             *seat.view.lock() = Arc::new(view);
         }
     }
+}
+
+fn memory(_: NodeId) -> Arc<dyn Engine> {
+    Arc::new(MemoryEngine::new(Family::CLUSTER))
 }
 
 pub fn key(name: &str) -> ObjectKey {

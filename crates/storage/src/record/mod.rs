@@ -68,12 +68,14 @@ pub(crate) fn encode(engine_key: &[u8], position: Option<Stamped>, state: &State
     append_state(state, &mut out);
     let sum = checksum(engine_key, FORMAT, &out[CHECKSUM.end..]);
     out[CHECKSUM].copy_from_slice(&sum.to_le_bytes());
-    // It may be kept for long.
-    out.shrink_to_fit();
-    Encoded {
-        bytes: out.into(),
-        state_at,
-    }
+    // It may be kept for long: not with much room that it does not use. An allocator may leave a vector that shrinks as it is.
+    let spare = out.capacity() - out.len();
+    let bytes = if spare > out.len() / 4 {
+        Bytes::copy_from_slice(&out)
+    } else {
+        out.into()
+    };
+    Encoded { bytes, state_at }
 }
 
 /// A record and the canonical bytes of its state.

@@ -1,5 +1,6 @@
 //! Records that were read or written lately: a put reads before it writes, and most reads ask for what is warm. They are kept as
-//! they stand in the engine, a third as large as decoded, and decoded anew each time, which takes as long as a copy would.
+//! they stand in the engine, which takes a third of what decoded ones take beside their content, and decoded anew each time, which
+//! takes as long as a copy would.
 
 use bytes::Bytes;
 use quick_cache::Weighter;

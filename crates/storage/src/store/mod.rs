@@ -233,17 +233,11 @@ impl ObjectStore {
         Ok(found.readable(key)?.zip(hash))
     }
 
-    /// The hash alone, or `None` if nothing is known of the key. O(1) for a record that was read or written lately, otherwise as
-    /// [`get_hashed`](Self::get_hashed).
-    ///
-    /// # Errors
-    /// As those of [`get`](Self::get).
-    pub fn hash(&self, key: &ObjectKey) -> Result<Option<StateHash>> {
+    /// The hash of the state of `key` where its record is in memory; `None` says nothing. O(1).
+    #[must_use]
+    pub fn warm_hash(&self, key: &ObjectKey) -> Option<StateHash> {
         let warm = key.with_encoded(|engine_key| self.cache.get(engine_key));
-        match warm {
-            Some(cached) => Ok(Some(cached.hash)),
-            None => Ok(self.get_hashed(key)?.map(|(_, hash)| hash)),
-        }
+        warm.map(|cached| cached.hash)
     }
 
     /// Waits until the write is as durable as the policy asks.
@@ -438,10 +432,11 @@ impl ObjectStore {
                 .cache
                 .is_on()
                 .then(|| self.stripes.try_lock(key.token()));
-            let stored = self.load_from_engine(key, engine_key)?;
+            let mut stored = self.load_from_engine(key, engine_key)?;
             if lock.flatten().is_some()
                 && let Some(record) = stored.to_cached(key)
             {
+                stored.found = Found::Hashed(record.hash);
                 self.cache.put(Bytes::copy_from_slice(engine_key), record);
             }
             Ok(stored)

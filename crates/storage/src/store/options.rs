@@ -24,7 +24,7 @@ pub struct StoreOptions {
     pub context_entries_max: usize,
     /// The greatest body of a value that a put accepts, in bytes. Default 4 MiB.
     pub value_bytes_max: usize,
-    /// Bytes of records that are kept decoded in memory, those that were read or written lately; 0 for none, which is the default.
+    /// Bytes of memory for records that were read or written lately; 0 for none, which is the default.
     /// Beside whatever the engine keeps.
     pub cache_bytes: usize,
     /// Randomness for epochs: it must differ from one opening of a restored copy to the next, so in production it

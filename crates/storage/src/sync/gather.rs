@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 /// Those whom one sync answered mostly come back with their next write, and others came meanwhile. A sync that began with the
 /// first of them would leave the rest to the one after it: two groups would take turns, each write would wait for two syncs, and
 /// each sync would serve half of those that it could. So it waits until as many are there as there are writers, as far as the
-/// last sync has shown; but not beyond a lull, in which nobody came, and never for long: a few times as long as a sync takes, which
-/// then serves so many the more. A few writers have less to gain, and wait less; whoever is alone waits for nobody.
+/// last sync has shown; but not beyond a lull of four syncs, 1 ms at most, in which nobody came, and not for more than four lulls,
+/// 3 ms at most. A few writers have less to gain: their lull is that of one sync. Whoever is alone waits for nobody.
 #[derive(Default)]
 pub(super) struct Gather {
     writers: usize,
@@ -71,6 +71,7 @@ mod tests {
         let few = Gather::after(2, 1, micros(150));
         assert_eq!(few.wanted(), 3);
         assert_eq!(waits(&few), (micros(150), micros(600)));
+        assert_eq!(waits(&Gather::after(3, 1, micros(150))), waits(&many));
         let hung = Gather::after(64, 0, Duration::from_secs(60));
         assert_eq!(waits(&hung), (LULL_MAX, PATIENCE_MAX));
     }

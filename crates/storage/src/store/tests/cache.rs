@@ -16,7 +16,7 @@ fn cached(disk: &FaultEngine, cache_bytes: usize) -> Arc<ObjectStore> {
 #[test]
 fn readers_beside_writers_never_see_a_key_go_back() {
     // Room for some of the keys only, so that they come and go.
-    let store = cached(&disk(), 2_000);
+    let store = cached(&disk(), 1_000);
     let keys = ["a", "b", "c", "d"].map(key);
     let written = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -44,6 +44,14 @@ fn readers_beside_writers_never_see_a_key_go_back() {
         writer.join().unwrap();
         written.store(true, Relaxed);
     });
+    // Behind the store's back.
+    let mut batch = crate::Batch::new();
+    for key in &keys {
+        batch.delete(&Family::OBJECTS, key.encode());
+    }
+    store.engine().write(batch).unwrap();
+    let warm = keys.iter().filter(|key| store.get(key).unwrap().is_some());
+    assert!((1..4).contains(&warm.count()), "some came and went");
 }
 
 #[test]
@@ -59,17 +67,19 @@ fn what_is_cached_is_not_read_from_the_engine() {
     let (state, hash) = store.get_hashed(&key("a")).unwrap().unwrap();
     assert_eq!(bodies(&state), ["warm"]);
     assert_eq!(hash, StateHash::of(&key("a"), &state));
-    assert_eq!(store.hash(&key("a")).unwrap(), Some(hash));
+    assert_eq!(store.warm_hash(&key("a")), Some(hash));
     store.purge(dynamokv_ring::TokenRange::ALL, |_| {}).unwrap();
     assert_eq!(store.get(&key("a")).unwrap(), None);
-    assert_eq!(store.hash(&key("a")).unwrap(), None);
+    assert_eq!(store.warm_hash(&key("a")), None);
 }
 
 #[test]
-fn a_hash_is_told_of_what_is_not_cached_as_well() {
-    let store = cached(&disk(), 0);
-    put(&store, &key("a"), "cold", &CausalContext::new()).unwrap();
-    let state = store.get(&key("a")).unwrap().unwrap();
-    let hash = StateHash::of(&key("a"), &state);
-    assert_eq!(store.hash(&key("a")).unwrap(), Some(hash));
+fn what_was_read_is_warm_from_then_on() {
+    let disk = disk();
+    put(&cached(&disk, 0), &key("a"), "cold", &CausalContext::new()).unwrap();
+    let store = cached(&disk, 1 << 20);
+    assert_eq!(store.warm_hash(&key("a")), None);
+    let (state, hash) = store.get_hashed(&key("a")).unwrap().unwrap();
+    assert_eq!(hash, StateHash::of(&key("a"), &state));
+    assert_eq!(store.warm_hash(&key("a")), Some(hash));
 }
