@@ -433,9 +433,12 @@ impl ObjectStore {
                 .is_on()
                 .then(|| self.stripes.try_lock(key.token()));
             let mut stored = self.load_from_engine(key, engine_key)?;
-            if lock.flatten().is_some()
-                && let Some(record) = stored.to_cached(key)
-            {
+            if lock.flatten().is_none() {
+                // A writer's next state may be in the engine while the one before it, which another reader has kept meanwhile, is
+                // still in memory: who was shown the newer one must not be shown the older one next.
+                return Ok(self.load_warm(engine_key).unwrap_or(stored));
+            }
+            if let Some(record) = stored.to_cached(key) {
                 stored.found = Found::Hashed(record.hash);
                 self.cache.put(Bytes::copy_from_slice(engine_key), record);
             }
