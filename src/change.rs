@@ -29,6 +29,8 @@ pub(crate) struct Walker<T> {
     streaming: watch::Sender<Option<Streaming>>,
     /// What is durable, so that only changes are written.
     remembered: Remembered,
+    /// The ring under which it was noted last that no strays are left.
+    strays_forgotten: Option<u64>,
 }
 
 impl<T: Transport> Walker<T> {
@@ -45,6 +47,7 @@ impl<T: Transport> Walker<T> {
             transfer,
             streaming,
             remembered,
+            strays_forgotten: None,
         }
     }
 
@@ -70,6 +73,7 @@ impl<T: Transport> Walker<T> {
     /// One step, if there is one to take.
     async fn advance(&mut self) -> Result<bool, Error> {
         self.remember().await?;
+        self.forget_strays();
         self.follow_status()?;
         Ok(self.propose().await? || self.step().await?)
     }
@@ -98,7 +102,8 @@ impl<T: Transport> Walker<T> {
     /// Waits for room where the disk is full: the node goes on serving what it has, and says nothing new meanwhile.
     async fn save(&mut self, now: Remembered) -> Result<(), Error> {
         loop {
-            match persist::save(&self.core.store, &self.remembered, &now).await {
+            let now_ms = (self.core.wall_clock)();
+            match persist::save(&self.core.store, &self.remembered, &now, now_ms).await {
                 Err(Error::Storage(
                     error @ (dynamokv_storage::Error::DiskFull { .. }
                     | dynamokv_storage::Error::Unsynced { .. }),
@@ -111,6 +116,24 @@ impl<T: Transport> Walker<T> {
                     self.remembered = now;
                     return Ok(());
                 }
+            }
+        }
+    }
+
+    /// Nothing is left of what the rings before the remembered one had given this node, if it was swept under that.
+    fn forget_strays(&mut self) {
+        let swept = *self.core.cluster.last_swept().borrow();
+        if swept.is_none()
+            || swept == self.strays_forgotten
+            || swept != self.remembered.ring_number()
+        {
+            return;
+        }
+        match persist::forget_strays(&self.core.store) {
+            Ok(()) => self.strays_forgotten = swept,
+            // They seem older than they are, until the next try.
+            Err(error) => {
+                tracing::debug!(%error, "that nothing is left of other rings is not noted")
             }
         }
     }

@@ -57,7 +57,7 @@ async fn sweep<T: Transport>(
 ) -> Result<(), crate::Error> {
     let ring = view.current.as_ref();
     let now_ms = (core.wall_clock)();
-    let since_ms = persist::strays_since(&core.store, view.fence.number, now_ms)?;
+    let since_ms = persist::strays_since(&core.store)?.unwrap_or(now_ms);
     let kept = Duration::from_millis(now_ms.saturating_sub(since_ms));
     let too_old = away_too_long || kept > grace;
     let mut swept = Ok(());

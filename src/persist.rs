@@ -41,6 +41,13 @@ pub(crate) struct Remembered {
     pub(crate) leaving: bool,
 }
 
+impl Remembered {
+    /// The number of the change that made the present ring.
+    pub(crate) fn ring_number(&self) -> Option<u64> {
+        self.facts.as_ref().map(|facts| facts.current.number)
+    }
+}
+
 /// Notes that this node runs. Not synced: a time that is lost makes it seem to have been away for longer.
 pub(crate) fn save_alive(store: &ObjectStore, now_ms: u64) -> Result<(), Error> {
     let mut batch = Batch::new();
@@ -55,19 +62,22 @@ pub(crate) fn load_alive(store: &ObjectStore) -> Result<Option<u64>, Error> {
     Ok(alive.and_then(|ms| ms.as_ref().try_into().ok().map(u64::from_be_bytes)))
 }
 
-/// Since when this node has owned nothing but what the ring of that change gives it. Noted, durably, when it is asked first.
-pub(crate) fn strays_since(store: &ObjectStore, change: u64, now_ms: u64) -> Result<u64, Error> {
-    let known = store.meta_get(STRAYS)?;
-    let known: Option<[u8; 16]> = known.and_then(|entry| entry.as_ref().try_into().ok());
-    if let Some((number, since_ms)) = known.as_ref().and_then(|entry| entry.split_first_chunk())
-        && u64::from_be_bytes(*number) == change
-        && let Ok(since_ms) = since_ms.try_into()
-    {
-        return Ok(u64::from_be_bytes(since_ms));
+/// Since when this node may keep what it owns no longer, in milliseconds since the Unix epoch: the end of the first membership change
+/// after which not everything of that kind was let go of. `None` where nothing of the kind is left.
+pub(crate) fn strays_since(store: &ObjectStore) -> Result<Option<u64>, Error> {
+    let since = store.meta_get(STRAYS)?;
+    Ok(since.and_then(|ms| ms.as_ref().try_into().ok().map(u64::from_be_bytes)))
+}
+
+/// Everything that this node owns no longer was let go of. Not synced: if that is lost, what it keeps after the next change seems
+/// older than it is, and is dropped without being handed over once more to those who have it.
+pub(crate) fn forget_strays(store: &ObjectStore) -> Result<(), Error> {
+    if strays_since(store)?.is_some() {
+        let mut batch = Batch::new();
+        ObjectStore::stage_meta_removal(&mut batch, STRAYS);
+        store.write(batch)?;
     }
-    let entry = [change.to_be_bytes(), now_ms.to_be_bytes()].concat();
-    store.meta_put(STRAYS, entry)?;
-    Ok(now_ms)
+    Ok(())
 }
 
 /// Where a node stands among the others.
@@ -283,13 +293,18 @@ pub(crate) async fn save_leaving(store: &ObjectStore) -> Result<(), dynamokv_sto
     store.synced(store.write(batch)?).await
 }
 
-/// Writes what changed, in one batch, and waits until it is synced.
+/// Writes what changed, in one batch, and waits until it is synced. A ring that is another one makes strays, since `now_ms` unless
+/// there are older ones.
 pub(crate) async fn save(
     store: &ObjectStore,
     old: &Remembered,
     new: &Remembered,
+    now_ms: u64,
 ) -> Result<(), Error> {
     let mut batch = Batch::new();
+    if old.ring_number() != new.ring_number() && strays_since(store)?.is_none() {
+        ObjectStore::stage_meta(&mut batch, STRAYS, now_ms.to_be_bytes());
+    }
     if let Some(facts) = new
         .facts
         .as_ref()
@@ -350,6 +365,30 @@ mod tests {
         assert_eq!(load(7, other), Positions::default(), "another partition");
         drop_positions(&store, [one, other]).unwrap();
         assert_eq!(load(7, one), Positions::default());
+    }
+
+    #[tokio::test]
+    async fn strays_are_as_old_as_the_first_ring_that_nobody_swept_after() {
+        let store = store();
+        let ring = |number| {
+            let me = dynamokv_ring::Member::new(NodeId(1));
+            let mut facts = ClusterFacts::found(1, "c", 8, 3, me).unwrap();
+            facts.current.number = number;
+            Remembered {
+                facts: Some(facts),
+                ..Remembered::default()
+            }
+        };
+        let since = || strays_since(&store).unwrap();
+        save(&store, &ring(1), &ring(1), 50).await.unwrap();
+        assert_eq!(since(), None, "the same ring");
+        save(&store, &ring(1), &ring(2), 100).await.unwrap();
+        save(&store, &ring(2), &ring(3), 300).await.unwrap();
+        assert_eq!(since(), Some(100));
+        forget_strays(&store).unwrap();
+        assert_eq!(since(), None);
+        save(&store, &ring(3), &ring(4), 400).await.unwrap();
+        assert_eq!(since(), Some(400));
     }
 
     #[tokio::test]
