@@ -427,13 +427,13 @@ impl ObjectStore {
             if let Some(warm) = self.load_warm(engine_key) {
                 return Ok(warm);
             }
-            // What is read without the lock may be replaced before it could be kept.
-            let lock = self
-                .cache
-                .is_on()
-                .then(|| self.stripes.try_lock(key.token()));
+            if !self.cache.is_on() {
+                return self.load_from_engine(key, engine_key);
+            }
+            // Held to the end: what is read without the lock may be replaced before it could be kept.
+            let lock = self.stripes.try_lock(key.token());
             let mut stored = self.load_from_engine(key, engine_key)?;
-            if lock.flatten().is_none() {
+            if lock.is_none() {
                 // A writer's next state may be in the engine while the one before it, which another reader has kept meanwhile, is
                 // still in memory: who was shown the newer one must not be shown the older one next.
                 return Ok(self.load_warm(engine_key).unwrap_or(stored));
