@@ -23,6 +23,8 @@ pub(crate) struct Cluster {
     me: NodeId,
     gossip: GossipHandle,
     view: ArcSwap<View>,
+    /// The ring of who knows no cluster.
+    nobody: Arc<PartitionRing>,
     acting: Mutex<Acting>,
     changes: Arc<Changes>,
     swept: watch::Sender<Option<u64>>,
@@ -36,6 +38,15 @@ struct Acting {
     presumed: BTreeSet<NodeId>,
     /// See [`View::forgotten`].
     forgotten: Arc<BTreeSet<PartitionId>>,
+    /// Whether this node acts as if it had not met its cluster yet; see [`Cluster::stand_aside`].
+    aside: bool,
+}
+
+impl Acting {
+    /// The facts that this node acts on.
+    fn facts<'a>(&self, gossip: &'a Gossip) -> Option<&'a ClusterFacts> {
+        gossip.facts().filter(|_| !self.aside)
+    }
 }
 
 /// The rings of some facts; built again only when these change.
@@ -80,12 +91,14 @@ impl Cluster {
             rings,
             presumed,
             forgotten: Arc::new(forgotten),
+            aside: false,
         };
         let view = gossip.with(|gossip| snapshot(me, gossip, &acting, 0));
         Ok(Self {
             me,
             gossip,
             view: ArcSwap::from_pointee(view),
+            nobody,
             acting: Mutex::new(acting),
             changes: Arc::default(),
             swept: watch::Sender::new(None),
@@ -116,9 +129,9 @@ impl Cluster {
         let mut acting = self.acting.lock();
         let old = self.view.load_full();
         let view = self.gossip.with(|gossip| {
-            let facts = gossip.facts();
+            let facts = acting.facts(gossip);
             if acting.rings.of != facts.map(|facts| (facts.current.number, facts.open_id())) {
-                match Rings::of(facts, &acting.rings.current) {
+                match Rings::of(facts, &self.nobody) {
                     Ok(rings) => acting.rings = rings,
                     // Facts are validated before gossip takes them.
                     Err(error) => {
@@ -133,6 +146,31 @@ impl Cluster {
         drop(acting);
         self.changes.announce();
         phase
+    }
+
+    /// From now on, until [`step_in`](Self::step_in), this node gossips, but serves nobody and asks nobody for anything: it sees
+    /// itself as one that has not met its cluster yet.
+    pub(crate) fn stand_aside(&self) {
+        self.acting.lock().aside = true;
+        self.refresh();
+    }
+
+    /// Ends that.
+    pub(crate) fn step_in(&self) {
+        self.acting.lock().aside = false;
+        self.refresh();
+    }
+
+    pub(crate) fn stands_aside(&self) -> bool {
+        self.acting.lock().aside
+    }
+
+    /// Waits while this node stands aside.
+    pub(crate) async fn stepped_in(&self) {
+        let mut changes = self.changes();
+        while self.stands_aside() {
+            changes.changed().await;
+        }
     }
 
     /// This node has again what was acknowledged of these partitions.
@@ -157,7 +195,7 @@ impl Cluster {
 
 fn snapshot(me: NodeId, gossip: &Gossip, acting: &Acting, phase: u64) -> View {
     let (rings, mark) = (&acting.rings, acting.mark);
-    let facts = gossip.facts();
+    let facts = acting.facts(gossip);
     let open = facts.and_then(ClusterFacts::open_id);
     let stage = open.and_then(|open| mark.and_then(|mark| mark.stage_of(open)));
     let number = facts.map_or(0, |facts| facts.current.number);

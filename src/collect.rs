@@ -17,7 +17,6 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::core::Core;
-use crate::persist;
 use crate::transport::Transport;
 
 /// So many are asked about in one message.
@@ -40,9 +39,6 @@ type Found = (ObjectKey, StateHash);
 pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>, config: CollectConfig) {
     loop {
         tokio::time::sleep(config.interval).await;
-        if let Err(error) = persist::save_alive(&core.store, (core.wall_clock)()) {
-            tracing::debug!(%error, "it could not be noted that this node runs");
-        }
         for partition in core.cluster.view().current.partition_ids() {
             if let Err(error) = sweep(&core, partition, config).await {
                 tracing::debug!(%partition, %error, "tombstones wait");

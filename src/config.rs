@@ -357,12 +357,16 @@ impl NodeConfig {
     }
 
     pub(crate) fn handoff(&self) -> HandoffSettings {
+        let age_max = Duration::from_secs(self.hint_age_max_s);
+        let usual = DeliveryConfig::default();
         HandoffSettings {
             delivery: DeliveryConfig {
                 items_per_second: NonZeroU64::new(self.hint_rate).unwrap_or(NonZeroU64::MIN),
-                ..DeliveryConfig::default()
+                // What has just grown too old must not wait for longer than the grace time exceeds that.
+                backoff_max: usual.backoff_max.min(age_max / 4),
+                ..usual
             },
-            age_max: Duration::from_secs(self.hint_age_max_s),
+            age_max,
         }
     }
 }

@@ -22,8 +22,8 @@ use crate::transport::Transport;
 /// How long an owner may take to store and sync one batch.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often it is looked at what has been held for too long, where nothing else happens.
-const AGES_EVERY: Duration = Duration::from_secs(60);
+/// How often it is looked at what has been held for too long, where nothing else happens, unless less is too long already.
+const AGES_EVERY_MAX: Duration = Duration::from_secs(60);
 
 /// Delivers hints for as long as the node runs.
 pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>, settings: HandoffSettings) {
@@ -31,6 +31,7 @@ pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>, settings: HandoffSetti
     let mut reachable = BTreeSet::new();
     let mut shipments = FuturesUnordered::new();
     let mut changes = core.cluster.changes();
+    let ages_every = AGES_EVERY_MAX.min(settings.age_max / 4);
     loop {
         core.hints
             .take_marked()
@@ -60,7 +61,7 @@ pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>, settings: HandoffSetti
             () = changes.changed() => {}
             () = core.hints.marked() => {}
             () = sleep_until(wakeup) => {}
-            () = tokio::time::sleep(AGES_EVERY) => {}
+            () = tokio::time::sleep(ages_every) => {}
         }
     }
 }
@@ -81,13 +82,10 @@ fn follow<T: Transport>(
     age_max: Duration,
 ) {
     let view = core.cluster.view();
-    let aged_before_ms = aged_before_ms(&core.hints, age_max);
-    let is_aged = |target| {
-        let oldest_ms = core.hints.oldest_ms(target);
-        oldest_ms.is_some_and(|oldest_ms| oldest_ms < aged_before_ms)
-    };
     let serves = |target: &NodeId| {
-        view.live.contains(target) || !view.has_member(*target) || is_aged(*target)
+        view.live.contains(target)
+            || !view.has_member(*target)
+            || is_aged(&core.hints, *target, age_max)
     };
     let now: BTreeSet<NodeId> = core.hints.targets().into_iter().filter(serves).collect();
     now.difference(reachable)
@@ -96,6 +94,12 @@ fn follow<T: Transport>(
         .difference(&now)
         .for_each(|target| delivery.on_down(*target));
     *reachable = now;
+}
+
+/// Whether something has been held for the target for too long.
+fn is_aged(hints: &Hints, target: NodeId, age_max: Duration) -> bool {
+    let oldest_ms = hints.oldest_ms(target);
+    oldest_ms.is_some_and(|oldest_ms| oldest_ms < aged_before_ms(hints, age_max))
 }
 
 /// What was held before this time, in milliseconds since the Unix epoch, has been held for too long.
@@ -113,6 +117,7 @@ async fn ship<T: Transport>(
     (target, try_ship(core, settings, shipment).await)
 }
 
+/// To the target, or what has been held for too long to the other owners, where the target is away or takes nothing from this node.
 async fn try_ship<T: Transport>(
     core: &Core<T>,
     settings: &HandoffSettings,
@@ -120,24 +125,42 @@ async fn try_ship<T: Transport>(
 ) -> Result<Delivered, crate::Error> {
     let target = shipment.target;
     let (_guard, view) = core.begin();
-    let is_away = view.has_member(target) && !view.live.contains(&target);
+    let is_member = view.has_member(target);
     let limits = PageLimits {
         items: settings.delivery.batch_items,
         bytes: settings.delivery.batch_bytes,
-        held_before_ms: is_away.then(|| aged_before_ms(&core.hints, settings.age_max)),
+        held_before_ms: None,
     };
-    let HintPage { page, pending } = core.hints.batch(&shipment, &limits)?;
+    if !is_member || view.live.contains(&target) {
+        let recipients = |token| recipients(&view, target, token);
+        let shipped = ship_page(core, &view, &shipment, &limits, recipients).await;
+        if shipped.is_ok() || !is_member || !is_aged(&core.hints, target, settings.age_max) {
+            return shipped;
+        }
+    }
+    let limits = PageLimits {
+        held_before_ms: Some(aged_before_ms(&core.hints, settings.age_max)),
+        ..limits
+    };
+    let others = |token| others(&view, target, token, core.write_quorum.get());
+    ship_page(core, &view, &shipment, &limits, others).await
+}
+
+async fn ship_page<T: Transport>(
+    core: &Core<T>,
+    view: &View,
+    shipment: &Shipment,
+    limits: &PageLimits,
+    recipients: impl Fn(Token) -> Vec<NodeId>,
+) -> Result<Delivered, crate::Error> {
+    let HintPage { page, pending } = core.hints.batch(shipment, limits)?;
     let keeps = |key: &ObjectKey| core.cluster.view().stores(core.me, key.token());
     #[cfg(feature = "planted-bugs")]
     if planted::is(Bug::HintLostBeforeAck) {
         let all = vec![true; page.entries.len()];
         core.hints.acknowledge(pending.clone(), &all, keeps)?;
     }
-    let recipients = |token| match is_away {
-        true => others(&view, target, token, core.write_quorum.get()),
-        false => recipients(&view, target, token),
-    };
-    let accepted = hand_over(core, &view, &page.entries, recipients).await?;
+    let accepted = hand_over(core, view, &page.entries, recipients).await?;
     Ok(core.hints.acknowledge(pending, &accepted, keeps)?)
 }
 

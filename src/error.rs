@@ -105,17 +105,15 @@ pub enum Error {
         /// Why.
         refusal: Refusal,
     },
-    /// The cluster remembers a later start of this node than its disk does: the disk was emptied or restored from an
-    /// older copy, so acknowledged writes may be missing on it.
+    /// The cluster remembers more of this node than its disk does: the disk was emptied or restored from an older copy, so
+    /// acknowledged writes may be missing on it. It is never taken up again.
     #[error(
-        "the cluster has seen start {seen} of this node, but its data directory knows of {ours}: it was emptied or is \
-         an older copy; remove this node from the cluster and start with an empty directory and no `id`"
+        "this data directory was emptied or is an older copy: {why}; remove this node from the cluster and start with an empty \
+         directory and no `id`"
     )]
     OlderDisk {
-        /// The generation that the cluster remembers.
-        seen: u64,
-        /// The generation of this store.
-        ours: u64,
+        /// What the cluster remembers.
+        why: String,
     },
     /// The others removed this node. What it holds is theirs already; it may come back only empty, under a new id.
     #[error(

@@ -10,6 +10,7 @@ use dynamokv_gossip::{
 use dynamokv_ring::{Member, NodeId, Zone};
 use dynamokv_storage::{ObjectStore, StoreOptions};
 
+use crate::absence::Absence;
 use crate::parts::Surroundings;
 use crate::persist::{self, Place, Remembered};
 use crate::trees::Gardener;
@@ -83,7 +84,7 @@ fn member(config: &NodeConfig, id: NodeId) -> Member {
 pub(crate) fn start_gossip(
     config: &NodeConfig,
     store: &ObjectStore,
-    remembered: &Remembered,
+    (remembered, absence): (&Remembered, &Absence),
     address: &str,
     random_seed: u64,
 ) -> Result<GossipHandle, Error> {
@@ -102,6 +103,7 @@ pub(crate) fn start_gossip(
     let status = status_at_start(remembered, id, replaced.is_some());
     let replaces = replaced.filter(|_| status == Status::Replacing);
     let local = LocalNode {
+        heartbeats_before: Some(absence.heartbeats()),
         profile: Profile {
             name,
             address: address.to_owned(),

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::absence::{Absence, Marks};
 use crate::change::Walker;
 use crate::cluster::Cluster;
 use crate::core::Core;
@@ -89,10 +90,11 @@ impl<T: Transport> Parts<T> {
         let (store, trees) = open_store(config, &around)?;
         let me = NodeId(store.options().node);
         let remembered = recall(config, &store, me, around.random_seed)?;
+        let absence = Absence::before(&store, (around.wall_clock)())?;
         let gossip = start_gossip(
             config,
             &store,
-            &remembered,
+            (&remembered, &absence),
             &around.address,
             around.random_seed,
         )?;
@@ -118,7 +120,8 @@ impl<T: Transport> Parts<T> {
             transport,
             around.wall_clock,
         )?;
-        let away_too_long = absence::end(&core, config.collect().grace)?;
+        let marks = Marks::new(config);
+        let away_too_long = absence.end(&core, &marks)?;
         let (streaming, progress) = watch::channel(None);
         let service = Service::new(Arc::clone(&core), config.clone(), around.address, progress);
         let ending = Ending(watch::Sender::new(None));
@@ -341,29 +344,33 @@ fn spawn_tasks<T: Transport>(
     };
     let watcher = crate::watch::run(Arc::clone(core), events);
     spawn("watcher", watcher.map(Some).boxed());
-    let walker = Walker::new(Arc::clone(core), remembered, config.transfer(), streaming);
-    spawn("membership", walker.walk().map(Some).boxed());
+    let marking = absence::run(Arc::clone(core), Marks::new(config));
+    spawn("marks of life", marking.map(|()| None).boxed());
     let gossip = dynamokv_gossip::run(core.cluster.gossip().clone(), Arc::clone(&core.transport));
     spawn("gossip", gossip.map(|()| None).boxed());
-    spawn(
-        "hint delivery",
-        crate::deliver::run(Arc::clone(core), config.handoff())
-            .map(|()| None)
-            .boxed(),
-    );
-    spawn(
-        "handover",
-        crate::let_go::run(Arc::clone(core), config.collect().grace, away_too_long)
-            .map(|()| None)
-            .boxed(),
-    );
-    let rounds = crate::exchange::run(Arc::clone(core), config.exchange());
-    spawn("exchange", rounds.map(|()| None).boxed());
     let keeper = trees::keep(Arc::clone(core), config.exchange());
     spawn("hash trees", keeper.map(|()| None).boxed());
-    let collector = crate::collect::run(Arc::clone(core), config.collect());
-    spawn("tombstones", collector.map(|()| None).boxed());
     let beating = Arc::clone(core);
     let pulse = async move { beating.pulse.beat().await };
     spawn("pulse", pulse.map(|()| None).boxed());
+
+    let mut spawn_member = |part, work: BoxFuture<'static, Option<Error>>| {
+        let core = Arc::clone(core);
+        let work = async move {
+            core.cluster.stepped_in().await;
+            work.await
+        };
+        spawn(part, work.boxed());
+    };
+    let walker = Walker::new(Arc::clone(core), remembered, config.transfer(), streaming);
+    spawn_member("membership", walker.walk().map(Some).boxed());
+    let delivery = crate::deliver::run(Arc::clone(core), config.handoff());
+    spawn_member("hint delivery", delivery.map(|()| None).boxed());
+    let grace = config.collect().grace;
+    let handover = crate::let_go::run(Arc::clone(core), grace, away_too_long);
+    spawn_member("handover", handover.map(|()| None).boxed());
+    let rounds = crate::exchange::run(Arc::clone(core), config.exchange());
+    spawn_member("exchange", rounds.map(|()| None).boxed());
+    let collector = crate::collect::run(Arc::clone(core), config.collect());
+    spawn_member("tombstones", collector.map(|()| None).boxed());
 }

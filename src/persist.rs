@@ -21,6 +21,7 @@ const PLACE: &str = "cluster/place";
 const FORGOTTEN: &str = "cluster/forgotten";
 const ALIVE: &str = "cluster/alive";
 const STRAYS: &str = "cluster/strays";
+const OLDER: &str = "cluster/older";
 
 /// In place of the partitions: every one.
 const ALL: &str = "all";
@@ -48,18 +49,60 @@ impl Remembered {
     }
 }
 
-/// Notes that this node runs. Not synced: a time that is lost makes it seem to have been away for longer.
-pub(crate) fn save_alive(store: &ObjectStore, now_ms: u64) -> Result<(), Error> {
-    let mut batch = Batch::new();
-    ObjectStore::stage_meta(&mut batch, ALIVE, now_ms.to_be_bytes());
-    store.write(batch)?;
-    Ok(())
+/// A mark of life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Alive {
+    /// When the node ran last, in milliseconds since the Unix epoch.
+    pub(crate) at_ms: u64,
+    /// No heartbeat beyond this one was ever made.
+    pub(crate) heartbeats: u64,
 }
 
-/// When this node ran last, in milliseconds since the Unix epoch, if it ever did.
-pub(crate) fn load_alive(store: &ObjectStore) -> Result<Option<u64>, Error> {
-    let alive = store.meta_get(ALIVE)?;
-    Ok(alive.and_then(|ms| ms.as_ref().try_into().ok().map(u64::from_be_bytes)))
+/// Makes durable that this node runs.
+pub(crate) fn save_alive(store: &ObjectStore, alive: Alive) -> Result<(), Error> {
+    Ok(store.meta_put(ALIVE, alive.encode())?)
+}
+
+/// The same, on the way.
+pub(crate) async fn keep_alive(store: &ObjectStore, alive: Alive) -> Result<(), Error> {
+    let mut batch = Batch::new();
+    ObjectStore::stage_meta(&mut batch, ALIVE, alive.encode());
+    let seq = store.write(batch)?;
+    Ok(store.synced(seq).await?)
+}
+
+/// The latest mark, if this node ever ran.
+pub(crate) fn load_alive(store: &ObjectStore) -> Result<Option<Alive>, Error> {
+    let Some(bytes) = store.meta_get(ALIVE)? else {
+        return Ok(None);
+    };
+    let alive = Alive::decode(&bytes).ok_or(Error::BadMemory { entry: ALIVE })?;
+    Ok(Some(alive))
+}
+
+impl Alive {
+    fn encode(self) -> [u8; 16] {
+        let both = u128::from(self.at_ms) << 64 | u128::from(self.heartbeats);
+        both.to_be_bytes()
+    }
+
+    /// Earlier versions kept no count of heartbeats.
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (at_ms, heartbeats) = bytes.split_first_chunk()?;
+        let heartbeats = match heartbeats {
+            [] => 0,
+            heartbeats => u64::from_be_bytes(heartbeats.try_into().ok()?),
+        };
+        Some(Self {
+            at_ms: u64::from_be_bytes(*at_ms),
+            heartbeats,
+        })
+    }
+}
+
+/// Makes durable that the disk is an older copy: otherwise one that starts often enough would pass for the newest.
+pub(crate) fn save_older(store: &ObjectStore, why: &str) -> Result<(), Error> {
+    Ok(store.meta_put(OLDER, why)?)
 }
 
 /// Since when this node may keep what it owns no longer, in milliseconds since the Unix epoch: the end of the first membership change
@@ -130,6 +173,10 @@ pub(crate) fn load(store: &ObjectStore) -> Result<Remembered, Error> {
         let bytes = store.meta_get(name)?.unwrap_or_default();
         String::from_utf8(bytes.to_vec()).map_err(|_| Error::BadMemory { entry: name })
     };
+    let why = text(OLDER)?;
+    if !why.is_empty() {
+        return Err(Error::OlderDisk { why });
+    }
     let facts = store
         .meta_get(FACTS)?
         .map(|bytes| decode_facts(&bytes))
@@ -365,6 +412,26 @@ mod tests {
         assert_eq!(load(7, other), Positions::default(), "another partition");
         drop_positions(&store, [one, other]).unwrap();
         assert_eq!(load(7, one), Positions::default());
+    }
+
+    #[test]
+    fn a_mark_of_life_is_found_again_and_so_is_one_without_heartbeats() {
+        let store = store();
+        assert_eq!(load_alive(&store).unwrap(), None);
+        let alive = Alive {
+            at_ms: 1 << 41,
+            heartbeats: 77,
+        };
+        save_alive(&store, alive).unwrap();
+        assert_eq!(load_alive(&store).unwrap(), Some(alive));
+        store.meta_put(ALIVE, alive.at_ms.to_be_bytes()).unwrap();
+        let earlier = Alive {
+            heartbeats: 0,
+            ..alive
+        };
+        assert_eq!(load_alive(&store).unwrap(), Some(earlier));
+        store.meta_put(ALIVE, "text").unwrap();
+        assert!(matches!(load_alive(&store), Err(Error::BadMemory { .. })));
     }
 
     #[tokio::test]

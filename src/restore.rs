@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use dynamokv_storage::{Family, ObjectStore, RocksEngine, RocksOptions, StoreOptions};
 
-use crate::{Error, NodeConfig, persist};
+use crate::persist::{self, Alive};
+use crate::{Error, NodeConfig};
 
 /// What to restore, and as what.
 #[derive(Debug, Clone)]
@@ -134,11 +135,22 @@ fn prepare(draft: &Path, order: &Restore) -> Result<(), Error> {
         }
         Some(id) => found(&store, id, &order.snapshot)?,
     }
+    // Beyond whatever the cluster has heard of the node since: this copy is an older one on purpose.
+    if let Some(alive) = persist::load_alive(&store)? {
+        let heartbeats = alive.heartbeats.max(order.now_ms);
+        persist::save_alive(
+            &store,
+            Alive {
+                heartbeats,
+                ..alive
+            },
+        )?;
+    }
     Ok(store.raise_generation(order.now_ms)?)
 }
 
 fn check_age(store: &ObjectStore, order: &Restore) -> Result<(), Error> {
-    let made_ms = persist::load_alive(store)?.unwrap_or(0);
+    let made_ms = persist::load_alive(store)?.map_or(0, |alive| alive.at_ms);
     if order.now_ms.saturating_sub(made_ms) <= order.grace_ms {
         return Ok(());
     }

@@ -9,6 +9,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::Error;
 use crate::core::Core;
+use crate::persist;
 use crate::transport::Transport;
 
 /// Follows for as long as the node runs; ends with the reason why the node must stop.
@@ -38,10 +39,20 @@ pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>, mut events: Receiver<E
 fn heed<T: Transport>(core: &Core<T>, event: &Event) -> Result<(), Error> {
     match event {
         Event::GenerationAhead { seen } => {
-            return Err(Error::OlderDisk {
-                seen: *seen,
-                ours: core.store.generation(),
-            });
+            let ours = core.store.generation();
+            let why = format!(
+                "the cluster has seen start {seen} of this node, and the directory knows of {ours}"
+            );
+            return Err(is_older(core, why));
+        }
+        Event::Refused {
+            address,
+            refusal: Refusal::LostMemory,
+        } => {
+            let why = format!(
+                "{address} has heard later heartbeats of this node than the directory knows of"
+            );
+            return Err(is_older(core, why));
         }
         Event::Left(id) if *id == core.me => return Err(Error::Removed),
         Event::Refused { address, refusal } => {
@@ -69,4 +80,11 @@ fn heed<T: Transport>(core: &Core<T>, event: &Event) -> Result<(), Error> {
         _ => {}
     }
     Ok(())
+}
+
+fn is_older<T: Transport>(core: &Core<T>, why: String) -> Error {
+    if let Err(error) = persist::save_older(&core.store, &why) {
+        tracing::error!(%error, "that the data directory is an older copy could not be noted in it");
+    }
+    Error::OlderDisk { why }
 }

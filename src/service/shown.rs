@@ -190,7 +190,7 @@ pub(super) fn describe(state: &NodeState, gossip: &Gossip, view: &View) -> pb::M
         status: pb::NodeStatus::from(status).into(),
         live: gossip.is_live(state.id),
         generation: state.generation,
-        heartbeat: gossip.heartbeat(state.id).unwrap_or_default(),
+        heartbeat: gossip.heartbeats(state.id).unwrap_or_default(),
         in_ring: view.current.contains(state.id),
         in_next_ring: view
             .next

@@ -98,6 +98,19 @@ pub enum Error {
         /// The node.
         id: NodeId,
     },
+    /// The node remembers less than it has said: its disk is an older copy. Remove it from the cluster; it may come back only under a
+    /// new id, with an empty data folder.
+    #[error(
+        "node {id} has come back with its heartbeat {given}, where {known} was heard before: its data folder is an older copy"
+    )]
+    LostMemory {
+        /// The node.
+        id: NodeId,
+        /// The greatest of its heartbeats that was heard.
+        known: u64,
+        /// The one that it came back with.
+        given: u64,
+    },
     /// No such node is known.
     #[error("node {id} is not known")]
     UnknownNode {
@@ -169,6 +182,7 @@ impl Error {
             Error::OlderFormat { .. } => Refusal::FormatTooOld,
             Error::IdConflict { .. } => Refusal::IdConflict,
             Error::MemberLeft { .. } => Refusal::MemberLeft,
+            Error::LostMemory { .. } => Refusal::LostMemory,
             _ => Refusal::BadMessage,
         }
     }
@@ -200,6 +214,12 @@ pub enum Refusal {
         "this node left the cluster: it may come back under a new id, with an empty data folder"
     )]
     MemberLeft,
+    /// This node remembers less than it has said.
+    #[error(
+        "this node remembers less than it has said, so its data folder is an older copy: remove the node, and let it come back under a \
+         new id, with an empty data folder"
+    )]
+    LostMemory,
     /// It could not use the message.
     #[error("it could not use the message")]
     BadMessage,
@@ -207,13 +227,14 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every refusal.
-    pub const ALL: [Refusal; 7] = [
+    pub const ALL: [Refusal; 8] = [
         Refusal::WrongClusterName,
         Refusal::WrongClusterId,
         Refusal::FormatTooNew,
         Refusal::FormatTooOld,
         Refusal::IdConflict,
         Refusal::MemberLeft,
+        Refusal::LostMemory,
         Refusal::BadMessage,
     ];
 
@@ -226,6 +247,7 @@ impl Refusal {
             Refusal::FormatTooOld => "format-too-old",
             Refusal::IdConflict => "id-conflict",
             Refusal::MemberLeft => "member-left",
+            Refusal::LostMemory => "lost-memory",
             Refusal::BadMessage => "bad-message",
         }
     }

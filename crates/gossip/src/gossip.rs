@@ -56,7 +56,10 @@ pub struct Gossip {
     /// When heartbeats came last, from anybody.
     heard_at: Moment,
     probing: Probing,
-    told: Told,
+    /// Who knows this life of the node, and up to which version.
+    told: BTreeMap<NodeId, u64>,
+    /// The greatest heartbeat that may be made.
+    heartbeats_allowed: u64,
     /// Who left, and until when that is remembered.
     left: BTreeMap<NodeId, Instant>,
     facts: Option<ClusterFacts>,
@@ -82,13 +85,6 @@ struct Peer {
     learned: Moment,
 }
 
-/// Who knows this node's state up to a version.
-#[derive(Debug, Default)]
-struct Told {
-    version: u64,
-    peers: BTreeSet<NodeId>,
-}
-
 impl Gossip {
     /// A machine that knows itself and the addresses of some seeds (its own may be among them).
     ///
@@ -109,10 +105,11 @@ impl Gossip {
             return Err(too_long("seeds", seeds.len(), SEEDS_MAX));
         }
         let mut rng = ChaCha8Rng::seed_from_u64(rng_seed);
+        let heartbeat = heartbeats::first(local.heartbeats_before);
         let local = NodeState::new(local)?;
         let began = Moment::after(std::time::Duration::ZERO);
         let mut roster = Roster::default();
-        let pulse = Pulse::new(began, 0, Some(began));
+        let pulse = Pulse::new(began, heartbeat, Some(began));
         roster.put(Row::new(local.id, local.generation, local.version, pulse));
         Ok(Gossip {
             usual_lag: Lag::assumed(config.interval),
@@ -122,7 +119,8 @@ impl Gossip {
             own_learned: began,
             heard_at: began,
             probing: Probing::default(),
-            told: Told::default(),
+            told: BTreeMap::new(),
+            heartbeats_allowed: u64::MAX,
             began: now,
             facts_begun: None,
             process: rng.next_u64(),
@@ -218,11 +216,13 @@ impl Gossip {
 
     /// How many peers are known to know the latest that this node said.
     pub fn told(&self) -> usize {
-        if self.told.version == self.local.version {
-            self.told.peers.len()
-        } else {
-            0
-        }
+        let latest = self.local.version;
+        self.told.values().filter(|upto| **upto >= latest).count()
+    }
+
+    /// Whether the peer is known to have taken up this life of the node, and refuses none of it. O(log nodes).
+    pub fn is_known_to(&self, peer: NodeId) -> bool {
+        self.told.contains_key(&peer)
     }
 
     /// The nodes that left and are still remembered, by id.
@@ -335,7 +335,7 @@ impl Gossip {
                 .values()
                 .find(|peer| peer.state.profile.address == address);
             if let Some(id) = knows.map(|peer| peer.state.id) {
-                self.has_heard(id);
+                self.has_heard(id, self.local.version);
             }
         }
         self.push(Event::Refused {

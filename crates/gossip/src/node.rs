@@ -155,6 +155,9 @@ pub struct LocalNode {
     pub id: NodeId,
     /// Greater than at any start before.
     pub generation: u64,
+    /// How many heartbeats its earlier lives may have made, for a node that keeps count on its disk (see
+    /// [`Gossip::allow_heartbeats`](crate::Gossip::allow_heartbeats)). Then one whose disk is an older copy is refused.
+    pub heartbeats_before: Option<u64>,
     /// The fixed fields.
     pub profile: Profile,
     /// Key-values that outlive a restart. Those under [`KEY_CHANGE`] and [`KEY_REMOVE`] must be what was last gossiped: they are
@@ -168,6 +171,7 @@ impl LocalNode {
         LocalNode {
             id,
             generation,
+            heartbeats_before: None,
             profile: Profile {
                 name: id.to_string(),
                 address: address.into(),

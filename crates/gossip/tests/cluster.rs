@@ -282,7 +282,7 @@ fn under_loss_doubling_and_reordering_states_only_move_forward_and_converge() {
                 // A restarted observer begins anew.
                 let life = node.local().generation;
                 for state in node.members().filter(|state| state.id != *observer) {
-                    let heartbeat = node.heartbeat(state.id).unwrap();
+                    let heartbeat = node.heartbeats(state.id).unwrap();
                     let latest = (state.generation, state.version, heartbeat);
                     let before = seen
                         .insert((*observer, life, state.id), latest)

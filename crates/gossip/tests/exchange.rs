@@ -6,7 +6,8 @@ mod support;
 use std::time::{Duration, Instant};
 
 use dynamokv_gossip::{
-    ClusterFacts, Config, Error, Event, Gossip, KEY_CHANGE, KEY_REMOVE, Message, Refusal, Status,
+    ClusterFacts, Config, Error, Event, Gossip, KEY_CHANGE, KEY_REMOVE, LocalNode, Message,
+    Refusal, Status,
 };
 use dynamokv_ring::{Member, NodeId};
 use support::{SECOND, address, events, exchange, local, machine, machine_of, syn_of};
@@ -205,6 +206,94 @@ fn a_restored_disk_is_told_that_it_was_ahead() {
         exchange(&mut after, &mut witness, now);
         assert_eq!(witness.member(NodeId(2)).unwrap().generation, 8);
     }
+}
+
+/// A life of node 2 that keeps count of its heartbeats.
+fn counting(generation: u64, heartbeats_before: u64, now: Instant) -> Gossip {
+    let life = LocalNode {
+        heartbeats_before: Some(heartbeats_before),
+        ..local(2, generation)
+    };
+    machine_of(life, &[1], now)
+}
+
+#[test]
+fn who_comes_back_with_fewer_heartbeats_than_were_heard_is_refused() {
+    let now = Instant::now();
+    let mut witness = machine(1, &[], now);
+    let mut before = counting(7, 100, now);
+    (0..8).for_each(|_| drop(before.tick(now)));
+    exchange(&mut before, &mut witness, now);
+    assert_eq!(witness.heartbeats(NodeId(2)), Some(109));
+
+    let mut copy = counting(8, 107, now);
+    let errors = exchange(&mut copy, &mut witness, now);
+    let refused = Error::LostMemory {
+        id: NodeId(2),
+        known: 109,
+        given: 108,
+    };
+    assert_eq!(errors.first(), Some(&refused));
+    assert_eq!(refused.refusal(), Refusal::LostMemory);
+    assert!(!copy.is_known_to(NodeId(1)));
+    // Nor is it believed to a third, whom the node met first.
+    let mut third = machine(3, &[2], now);
+    assert_eq!(exchange(&mut third, &mut copy, now), []);
+    assert_eq!(exchange(&mut copy, &mut third, now), []);
+    assert!(copy.is_known_to(NodeId(3)));
+    exchange(&mut third, &mut witness, now);
+    assert_eq!(witness.member(NodeId(2)).unwrap().generation, 7);
+
+    let mut after = counting(8, 109, now);
+    assert_eq!(exchange(&mut after, &mut witness, now), []);
+    assert_eq!(witness.member(NodeId(2)).unwrap().generation, 8);
+    assert!(after.is_known_to(NodeId(1)));
+}
+
+#[test]
+fn who_keeps_no_count_of_its_heartbeats_may_begin_anew() {
+    let now = Instant::now();
+    let mut witness = machine(1, &[], now);
+    for generation in 1..=2 {
+        let mut life = machine_of(local(2, generation), &[1], now);
+        (0..12 - generation).for_each(|_| drop(life.tick(now)));
+        assert_eq!(exchange(&mut life, &mut witness, now), []);
+    }
+    assert_eq!(witness.member(NodeId(2)).unwrap().generation, 2);
+    // From a version that keeps none to one that does.
+    assert_eq!(exchange(&mut counting(3, 0, now), &mut witness, now), []);
+}
+
+#[test]
+fn no_heartbeat_is_made_that_was_not_allowed() {
+    let now = Instant::now();
+    let mut node = counting(1, 10, now);
+    node.allow_heartbeats(13);
+    (0..9).for_each(|_| drop(node.tick(now)));
+    assert_eq!(node.heartbeats(NodeId(2)), Some(13));
+    node.allow_heartbeats(14);
+    (0..9).for_each(|_| drop(node.tick(now)));
+    assert_eq!(node.heartbeats(NodeId(2)), Some(14));
+}
+
+#[test]
+fn what_a_peer_knows_of_an_earlier_life_is_not_what_it_was_told() {
+    let now = Instant::now();
+    let mut witness = machine(1, &[], now);
+    let mut before = machine_of(local(2, 7), &[1], now);
+    for colour in ["red", "green", "blue"] {
+        before.set_kv("colour", colour).unwrap();
+    }
+    exchange(&mut before, &mut witness, now);
+    let mut after = machine_of(local(2, 8), &[1], now);
+    let syn = syn_of(&mut after, address(1), now);
+    let answer = witness.handle(now, syn).unwrap().unwrap();
+    // What follows is lost.
+    after.handle(now, answer).unwrap();
+    assert_eq!(after.told(), 0);
+    exchange(&mut after, &mut witness, now);
+    exchange(&mut after, &mut witness, now);
+    assert_eq!(after.told(), 1);
 }
 
 #[test]

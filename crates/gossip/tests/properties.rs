@@ -166,7 +166,7 @@ impl World {
                 let latest = (
                     state.generation,
                     state.version,
-                    node.heartbeat(state.id).unwrap(),
+                    node.heartbeats(state.id).unwrap(),
                 );
                 let before = self.seen.insert(key, latest).unwrap_or_default();
                 assert!(latest >= before, "{key:?}: {before:?} became {latest:?}");

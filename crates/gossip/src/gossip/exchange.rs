@@ -109,6 +109,9 @@ impl Gossip {
         let Some(known) = self.peers.get(&header.from).map(|peer| peer.state.as_ref()) else {
             return Ok(true);
         };
+        if header.generation > known.generation {
+            self.check_memory(header.from, header.heartbeat)?;
+        }
         if known.profile.address == header.address {
             return Ok(true);
         }
@@ -137,7 +140,7 @@ impl Gossip {
         let room = self.config.max_message_bytes / DIGESTS_SHARE;
         let (spans, mut digests) =
             if sums.iter().fold(0, |whole, sums| whole ^ sums.view) == syn.view {
-                self.has_heard(syn.header.from);
+                self.has_heard(syn.header.from, self.local.version);
                 Default::default()
             } else {
                 self.differing(buckets, &sums, &syn.buckets, room)
@@ -179,8 +182,13 @@ impl Gossip {
         self.take_part(header.from, part)?;
         self.take_beats(&header, &beats);
         let own = digests.iter().find(|digest| digest.id == self.local.id);
-        if spans.is_empty() || own.is_some_and(|own| own.version >= self.local.version) {
-            self.has_heard(header.from);
+        match own {
+            None if spans.is_empty() => self.has_heard(header.from, self.local.version),
+            // What it knows of an earlier life says nothing, however late its version.
+            Some(own) if own.generation == self.local.generation => {
+                self.has_heard(header.from, own.version);
+            }
+            _ => {}
         }
         let room = self.config.max_message_bytes;
         let theirs: BTreeMap<NodeId, Digest> =
@@ -227,13 +235,10 @@ impl Gossip {
         }))
     }
 
-    /// The peer knows this node's latest state.
-    pub(super) fn has_heard(&mut self, peer: NodeId) {
-        if self.told.version != self.local.version {
-            self.told.version = self.local.version;
-            self.told.peers.clear();
-        }
-        self.told.peers.insert(peer);
+    /// The peer knows this node's state up to there.
+    pub(super) fn has_heard(&mut self, peer: NodeId, upto: u64) {
+        let known = self.told.entry(peer).or_default();
+        *known = upto.max(*known);
     }
 
     /// A message came from the node itself: the surest sign of life.

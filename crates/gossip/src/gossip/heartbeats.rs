@@ -7,7 +7,7 @@ use dynamokv_ring::NodeId;
 use super::Gossip;
 use crate::moment::Moment;
 use crate::roster::{BucketSums, Buckets};
-use crate::{Beat, Beats, BucketRoster, Header, NodeState};
+use crate::{Beat, Beats, BucketRoster, Error, Header, NodeState, Result};
 
 impl Gossip {
     /// The sums of the view, this node's latest state included. O(nodes).
@@ -168,15 +168,42 @@ impl Gossip {
     /// This node's heartbeat for a new round.
     pub(super) fn beat(&mut self) {
         let now = self.moment();
-        if let Some(row) = self.roster.get_mut(self.local.id) {
+        if let Some(row) = self.roster.get_mut(self.local.id)
+            && row.pulse.heartbeat < self.heartbeats_allowed
+        {
             let heartbeat = row.pulse.heartbeat + 1;
             row.pulse.beat(now, heartbeat, now, &self.usual_lag);
         }
     }
 
-    /// How many rounds a node has made, as far as is known. O(log nodes).
-    pub fn heartbeat(&self, id: NodeId) -> Option<u64> {
+    /// How many rounds a node has made, as far as is known: over all its lives if it keeps count of them. O(log nodes).
+    pub fn heartbeats(&self, id: NodeId) -> Option<u64> {
+        let heartbeat = self.heartbeat(id)?;
+        Some(heartbeat.checked_sub(LASTING).unwrap_or(heartbeat))
+    }
+
+    pub(super) fn heartbeat(&self, id: NodeId) -> Option<u64> {
         self.roster.get(id).map(|row| row.pulse.heartbeat)
+    }
+
+    /// For a node that keeps count of its heartbeats: makes none beyond `upto` until more are allowed, so that after any crash
+    /// [`LocalNode::heartbeats_before`](crate::LocalNode::heartbeats_before) can be told without a write for each. `upto` must
+    /// be durable already. One that has used them up falls silent.
+    pub fn allow_heartbeats(&mut self, upto: u64) {
+        self.heartbeats_allowed = LASTING.saturating_add(upto);
+    }
+
+    /// A node that keeps count of its heartbeats never goes back in it, in no life. One that does has lost its memory: what it
+    /// acknowledged since, too.
+    pub(super) fn check_memory(&self, id: NodeId, heartbeat: u64) -> Result<()> {
+        match self.heartbeat(id) {
+            Some(known) if known >= LASTING && heartbeat < known => Err(Error::LostMemory {
+                id,
+                known: known - LASTING,
+                given: heartbeat.saturating_sub(LASTING),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// The age of what is known of a node, for a message.
@@ -206,6 +233,11 @@ pub(super) fn age_unit(interval: Duration) -> Duration {
     (interval / 8).min(UNIT_MAX)
 }
 
+/// The first heartbeat of a life.
+pub(super) fn first(before: Option<u64>) -> u64 {
+    before.map_or(0, |before| LASTING.saturating_add(before))
+}
+
 /// When a heartbeat of that age was made.
 pub(super) fn made_at(now: Moment, age: u8, unit: Duration) -> Option<Moment> {
     (age != Beat::TOO_OLD).then(|| now.minus(unit * u32::from(age)))
@@ -223,6 +255,8 @@ pub(super) fn fold(sum: u64) -> u32 {
 }
 
 const BEAT_BYTES: usize = 3;
+/// From here on heartbeats are of nodes that keep count of them over all their lives. No single life comes so far.
+const LASTING: u64 = 1 << 40;
 const UNIT_MAX: Duration = Duration::from_secs(3600);
 /// Intervals without a heartbeat after which any other number is taken for a newer one.
 const STALE: u32 = 8192;

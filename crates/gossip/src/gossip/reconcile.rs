@@ -90,6 +90,7 @@ impl Gossip {
                 self.update(delta.id, since, upto, profile, kv);
             }
             (Some(generation), _) if generation > delta.generation => return,
+            (Some(_), _) if self.check_memory(id, delta.heartbeat).is_err() => return,
             (_, Some((profile, profile_version))) if since == 0 => {
                 let state = NodeState {
                     id,
