@@ -8,7 +8,7 @@ pub mod http;
 pub mod process;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use dynamokv::rpc::pb::admin_client::AdminClient;
@@ -29,6 +29,8 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// One node, running or not, and its disk.
 pub struct Cell {
     pub config: NodeConfig,
+    /// How far its wall clock is ahead.
+    pub ahead: Duration,
     disk: Arc<dyn Engine>,
     running: Option<(Runtime, Node)>,
 }
@@ -66,6 +68,7 @@ impl Cell {
     ) -> Result<Self, dynamokv::Error> {
         let mut cell = Self {
             config,
+            ahead: Duration::ZERO,
             disk,
             running: None,
         };
@@ -80,7 +83,14 @@ impl Cell {
             .enable_all()
             .build()
             .unwrap();
-        let builder = Node::builder(self.config.clone()).engine(Arc::clone(&self.disk));
+        let ahead = self.ahead;
+        let clock = move || {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            u64::try_from((since + ahead).as_millis()).unwrap()
+        };
+        let builder = Node::builder(self.config.clone())
+            .engine(Arc::clone(&self.disk))
+            .wall_clock(Arc::new(clock));
         let started = runtime.spawn(builder.start()).await.unwrap();
         match started {
             Ok(node) => {
@@ -127,6 +137,12 @@ impl Cell {
 
     pub fn client(&self) -> Client {
         Client::new(self.address())
+    }
+
+    /// Puts another disk in the place of the node's, which is stopped.
+    pub fn replace_disk(&mut self, disk: Arc<dyn Engine>) {
+        assert!(self.running.is_none());
+        self.disk = disk;
     }
 
     /// What lies on the node's disk for the key.

@@ -13,6 +13,9 @@ use crate::moment::Moment;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pulse {
     pub(crate) heartbeat: u64,
+    /// The greatest heartbeat that came in full. Those made up from their last two bytes are right unless a message was
+    /// under way for hours.
+    pub(crate) heard: u64,
     pub(crate) live: bool,
     /// Whether it said that its process is about to end.
     pub(crate) stopping: bool,
@@ -22,6 +25,8 @@ pub(crate) struct Pulse {
     lag: Lag,
     /// When the latest heartbeat was made.
     beat_at: Moment,
+    /// When this node learned of it.
+    learned_at: Moment,
     /// The latest sign of life of any kind, or when watching began.
     sign_at: Moment,
 }
@@ -47,12 +52,14 @@ impl Pulse {
         let long_ago = now.minus(LONG_AGO);
         Pulse {
             heartbeat,
+            heard: heartbeat,
             live: beat_at.is_some(),
             stopping: false,
             beats: false,
             failures: 0,
             lag: Lag::default(),
             beat_at: beat_at.unwrap_or(long_ago),
+            learned_at: now,
             sign_at: if beat_at.is_some() { now } else { long_ago },
         }
     }
@@ -72,6 +79,7 @@ impl Pulse {
         }
         self.heartbeat = heartbeat;
         self.beats = true;
+        self.learned_at = now;
         self.beat_at = self.beat_at.max(made);
         self.sign_at = self.sign_at.max(made);
         // It lives, but may still be unreachable from here: one heartbeat makes up for one failure.
@@ -108,6 +116,11 @@ impl Pulse {
     /// The age of the latest heartbeat.
     pub(crate) fn age(&self, now: Moment) -> Duration {
         now.since(self.beat_at)
+    }
+
+    /// How long it has been the latest for this node.
+    pub(crate) fn known_for(&self, now: Moment) -> Duration {
+        now.since(self.learned_at)
     }
 
     /// The suspicion: 0 at a sign of life, growing without bound in silence.

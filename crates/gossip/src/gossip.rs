@@ -58,7 +58,8 @@ pub struct Gossip {
     probing: Probing,
     /// Who knows this life of the node, and up to which version.
     told: BTreeMap<NodeId, u64>,
-    /// The greatest heartbeat that may be made.
+    /// The heartbeat that this life began with, and the greatest that it may make.
+    first_heartbeat: u64,
     heartbeats_allowed: u64,
     /// Who left, and until when that is remembered.
     left: BTreeMap<NodeId, Instant>,
@@ -105,11 +106,11 @@ impl Gossip {
             return Err(too_long("seeds", seeds.len(), SEEDS_MAX));
         }
         let mut rng = ChaCha8Rng::seed_from_u64(rng_seed);
-        let heartbeat = heartbeats::first(local.heartbeats_before);
+        let first_heartbeat = heartbeats::first(local.heartbeats_before);
         let local = NodeState::new(local)?;
         let began = Moment::after(std::time::Duration::ZERO);
         let mut roster = Roster::default();
-        let pulse = Pulse::new(began, heartbeat, Some(began));
+        let pulse = Pulse::new(began, first_heartbeat, Some(began));
         roster.put(Row::new(local.id, local.generation, local.version, pulse));
         Ok(Gossip {
             usual_lag: Lag::assumed(config.interval),
@@ -120,6 +121,7 @@ impl Gossip {
             heard_at: began,
             probing: Probing::default(),
             told: BTreeMap::new(),
+            first_heartbeat,
             heartbeats_allowed: u64::MAX,
             began: now,
             facts_begun: None,

@@ -6,7 +6,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use dynamokv_gossip::{
-    ClusterFacts, Config, Error, Event, Gossip, KEY_CHANGE, KEY_REMOVE, LocalNode, Message,
+    Beat, ClusterFacts, Config, Error, Event, Gossip, KEY_CHANGE, KEY_REMOVE, LocalNode, Message,
     Refusal, Status,
 };
 use dynamokv_ring::{Member, NodeId};
@@ -237,7 +237,7 @@ fn who_comes_back_with_fewer_heartbeats_than_were_heard_is_refused() {
     assert_eq!(refused.refusal(), Refusal::LostMemory);
     assert!(!copy.is_known_to(NodeId(1)));
     // Nor is it believed to a third, whom the node met first.
-    let mut third = machine(3, &[2], now);
+    let mut third = machine(3, &[2, 1], now);
     assert_eq!(exchange(&mut third, &mut copy, now), []);
     assert_eq!(exchange(&mut copy, &mut third, now), []);
     assert!(copy.is_known_to(NodeId(3)));
@@ -274,6 +274,49 @@ fn no_heartbeat_is_made_that_was_not_allowed() {
     node.allow_heartbeats(14);
     (0..9).for_each(|_| drop(node.tick(now)));
     assert_eq!(node.heartbeats(NodeId(2)), Some(14));
+}
+
+#[test]
+fn an_older_number_that_comes_after_one_of_unknown_age_is_no_heartbeat() {
+    let mut now = Instant::now();
+    let (mut witness, mut node) = (machine(1, &[], now), machine(2, &[1], now));
+    (0..60).for_each(|_| drop(node.tick(now)));
+    exchange(&mut node, &mut witness, now);
+    let known = witness.heartbeats(NodeId(2)).unwrap();
+    for _ in 0..60 {
+        now += SECOND;
+        witness.tick(now);
+    }
+    let mut late = machine(3, &[1], now);
+    exchange(&mut late, &mut witness, now);
+    assert_eq!(late.heartbeats(NodeId(2)), Some(known));
+    let Message::Syn(mut syn) = syn_of(&mut witness, address(3), now) else {
+        panic!("it begins with a syn");
+    };
+    let beats = syn.beats.beats.iter_mut();
+    let of_node = |beat: &&mut Beat| (beat.number, beat.age) == (known as u16, Beat::TOO_OLD);
+    let beat = beats.into_iter().find(of_node).unwrap();
+    // It was on a slow way, and seems the younger for that.
+    (beat.number, beat.age) = (beat.number - 5, 9);
+    late.handle(now, Message::Syn(syn)).unwrap();
+    assert_eq!(late.heartbeats(NodeId(2)), Some(known));
+}
+
+#[test]
+fn what_was_under_way_for_hours_does_not_tell_a_node_of_an_earlier_life() {
+    let mut now = Instant::now();
+    let (mut node, mut other) = (machine(1, &[2], now), machine(2, &[1], now));
+    exchange(&mut other, &mut node, now);
+    let old = syn_of(&mut other, address(1), now);
+    for _ in 0..40_000 {
+        now += SECOND;
+        node.tick(now);
+    }
+    events(&mut node);
+    node.handle(now, old).unwrap();
+    let told = events(&mut node);
+    let ahead = |event: &Event| matches!(event, Event::GenerationAhead { .. });
+    assert!(!told.iter().any(ahead), "{told:?}");
 }
 
 #[test]

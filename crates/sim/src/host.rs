@@ -128,6 +128,16 @@ impl Host {
         }
     }
 
+    /// Whether it takes the place of a dead node.
+    pub fn is_to_replace(&self) -> bool {
+        self.config.replace.is_some()
+    }
+
+    /// It takes nobody's place at its next start.
+    pub fn replace_nobody(&mut self) {
+        self.config.replace = None;
+    }
+
     /// The node's parts, while it runs.
     pub fn parts(&self) -> Option<&Arc<Parts<Wires>>> {
         self.running.as_ref().map(|running| &running.parts)

@@ -55,7 +55,7 @@ impl Gossip {
             cluster_id: self.facts.as_ref().map(|facts| facts.cluster_id),
             from: self.local.id,
             generation: self.local.generation,
-            heartbeat: self.heartbeat(self.local.id).unwrap_or_default(),
+            heartbeat: self.heard(self.local.id),
             address: self.local.profile.address.clone(),
             process: self.process,
             interval: self.config.interval,

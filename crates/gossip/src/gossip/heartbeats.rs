@@ -106,6 +106,7 @@ impl Gossip {
     ) {
         let window = self.lag_window();
         let stale = self.config.interval * STALE;
+        let first = self.first_heartbeat;
         let mut ahead = false;
         let rows = self.roster.slice_mut(range).iter_mut();
         for (row, beat) in rows
@@ -114,13 +115,15 @@ impl Gossip {
         {
             let pulse = &mut row.pulse;
             let advance = beat.number.wrapping_sub(pulse.heartbeat as u16);
-            // Serial numbers: what is more than half of all numbers ahead is behind, unless this node knows nothing.
+            // Serial numbers: what is more than half of all numbers ahead is behind, unless this node has heard none for long.
             let newer = (1..=i16::MAX as u16).contains(&advance);
-            if !newer && (advance == 0 || pulse.age(now) < stale) {
+            if !newer && (advance == 0 || pulse.known_for(now) < stale) {
                 continue;
             }
             if row.id == self.local.id {
-                ahead = true;
+                // Unless this life itself made it: then the message was under way for hours.
+                let ago = advance.wrapping_neg();
+                ahead |= u64::from(ago) > pulse.heartbeat.saturating_sub(first);
                 continue;
             }
             let heartbeat = pulse.heartbeat.saturating_add(advance.into());
@@ -155,6 +158,7 @@ impl Gossip {
         else {
             return false;
         };
+        row.pulse.heard = row.pulse.heard.max(heartbeat);
         if heartbeat <= row.pulse.heartbeat || age == Beat::TOO_OLD {
             return false;
         }
@@ -172,18 +176,20 @@ impl Gossip {
             && row.pulse.heartbeat < self.heartbeats_allowed
         {
             let heartbeat = row.pulse.heartbeat + 1;
+            row.pulse.heard = heartbeat;
             row.pulse.beat(now, heartbeat, now, &self.usual_lag);
         }
     }
 
     /// How many rounds a node has made, as far as is known: over all its lives if it keeps count of them. O(log nodes).
     pub fn heartbeats(&self, id: NodeId) -> Option<u64> {
-        let heartbeat = self.heartbeat(id)?;
+        let heartbeat = self.roster.get(id)?.pulse.heartbeat;
         Some(heartbeat.checked_sub(LASTING).unwrap_or(heartbeat))
     }
 
-    pub(super) fn heartbeat(&self, id: NodeId) -> Option<u64> {
-        self.roster.get(id).map(|row| row.pulse.heartbeat)
+    /// What is passed on in full.
+    pub(super) fn heard(&self, id: NodeId) -> u64 {
+        self.roster.get(id).map_or(0, |row| row.pulse.heard)
     }
 
     /// For a node that keeps count of its heartbeats: makes none beyond `upto` until more are allowed, so that after any crash
@@ -196,14 +202,15 @@ impl Gossip {
     /// A node that keeps count of its heartbeats never goes back in it, in no life. One that does has lost its memory: what it
     /// acknowledged since, too.
     pub(super) fn check_memory(&self, id: NodeId, heartbeat: u64) -> Result<()> {
-        match self.heartbeat(id) {
-            Some(known) if known >= LASTING && heartbeat < known => Err(Error::LostMemory {
-                id,
-                known: known - LASTING,
-                given: heartbeat.saturating_sub(LASTING),
-            }),
-            _ => Ok(()),
+        let known = self.heard(id);
+        if known < LASTING || heartbeat >= known {
+            return Ok(());
         }
+        Err(Error::LostMemory {
+            id,
+            known: known - LASTING,
+            given: heartbeat.saturating_sub(LASTING),
+        })
     }
 
     /// The age of what is known of a node, for a message.

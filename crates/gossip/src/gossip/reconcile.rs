@@ -145,7 +145,7 @@ impl Gossip {
         let mut delta = Delta {
             id,
             generation: state.generation,
-            heartbeat: self.heartbeat(id).unwrap_or_default(),
+            heartbeat: self.heard(id),
             age: self.age_of(id),
             news: News::Writes {
                 since,

@@ -251,6 +251,7 @@ impl Operator {
         let others = self.others(place);
         let asked = dice.pick(&others).cloned();
         if !others.iter().any(|parts| is_known(parts, gone)) {
+            self.take_back_wish(place, &others);
             if self.everybody_is_well() {
                 let now = self.world.now();
                 self.world
@@ -274,6 +275,21 @@ impl Operator {
                 Place::Node(place),
                 format_args!("{} is asked to remove {gone}: {answer:?}", asked.id()),
             );
+        }
+    }
+
+    /// The place that a node was to take may be nobody's any more, if the dead one had been leaving: it says what it waits for, and the
+    /// operator lets it come as a further one.
+    fn take_back_wish(&self, place: usize, others: &[Arc<Parts<Wires>>]) {
+        let id = self.world.host(place, |host| host.id());
+        let in_a_ring = |id| others.iter().any(|parts| is_in_a_ring(parts, id));
+        let waits = self.world.host(place, |host| host.is_to_replace());
+        if waits && id.is_some_and(|id| !others.is_empty() && !in_a_ring(id)) {
+            self.world.crash(place, 0);
+            self.world.host(place, Host::replace_nobody);
+            self.world
+                .note(Place::Node(place), format_args!("its place is nobody's"));
+            self.world.count("wishes taken back", 1);
         }
     }
 
