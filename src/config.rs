@@ -160,7 +160,7 @@ pub struct NodeConfig {
     /// Objects a second that are handed to nodes that came back, over all of them.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub hint_rate: u64,
-    /// Seconds after which what is held for a node that is still away goes to the other owners instead.
+    /// Seconds after which what is held for a node that is still away, or takes nothing from this one, goes to the other owners instead.
     #[schemars(range(min = 1, max = 31_536_000))]
     pub hint_age_max_s: u64,
     /// Mebibytes a second that this node takes at most of what it gains in a membership change; 0 sets no limit.

@@ -38,7 +38,8 @@ pub enum Event {
         /// The other address.
         other: String,
     },
-    /// The cluster remembers a greater generation of this node than it has: its disk was restored from an older copy.
+    /// The cluster remembers a greater generation of this node than it has, or a life of the same one: its disk was restored from an
+    /// older copy.
     /// Raise the generation with [`Gossip::raise_generation`](crate::Gossip::raise_generation), or nobody listens.
     GenerationAhead {
         /// The generation that was seen.

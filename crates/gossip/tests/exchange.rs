@@ -247,6 +247,8 @@ fn who_comes_back_with_fewer_heartbeats_than_were_heard_is_refused() {
     let mut after = counting(8, 109, now);
     assert_eq!(exchange(&mut after, &mut witness, now), []);
     assert_eq!(witness.member(NodeId(2)).unwrap().generation, 8);
+    assert!(!after.is_known_to(NodeId(1)), "it is yet to say so");
+    assert_eq!(exchange(&mut after, &mut witness, now), []);
     assert!(after.is_known_to(NodeId(1)));
 }
 

@@ -70,6 +70,16 @@ fn what_was_wrong_once_is_right() {
         // What a node owned no longer counted as young again after each further change of the ring: handed over late, it brought
         // back what had been deleted and forgotten.
         ("strays_grow_young", 1753975213982910),
+        // A copy of the disk made since the last start counted one start more than the cluster had seen, as any restart does: it brought back
+        // what had been deleted and forgotten.
+        ("copy_of_the_last_life", 1753975720450811),
+        // A hint whose target lived but took nothing waited for it, by longer and longer pauses, until the delete was forgotten.
+        ("hint_waits_too_long", 1753980960652256),
+        // Numbers of heartbeats that came late counted as a whole turn of 65,536 more: a node that restarted seemed to have forgotten.
+        ("heartbeats_made_up", 1753981696862974),
+        ("heartbeats_made_up", 1753981732991412),
+        // The simulator's own: a node was to take the place of one that had been leaving, and nobody told it that the place was gone.
+        ("place_of_nobody", 1753981216058320),
         // The simulator's own: who had said the last stage of its leave was held to read from owners that have everything, changes later.
         ("left_without_knowing", 1753968044165957),
         // The simulator's own: what went on of a process that had crashed waited for a sync that nobody would make.
