@@ -165,6 +165,7 @@ async fn settle(world: &Arc<World>, nemesis: &mut Nemesis) -> End {
     let settled_after = world.now() - began;
     let failed_probes = probe(world, client(world, READER), &world.occupied()).await;
     let tasks_left = tasks_left(world).await;
+    operations_ended(world).await;
     let mut end = world.end_state();
     match rested {
         Ok(()) if mended => end.settled_after = Some(settled_after),
@@ -223,6 +224,19 @@ async fn tasks_left(world: &World) -> usize {
         sleep(BETWEEN_LOOKS).await;
     }
     least
+}
+
+/// Waits until no node coordinates anything, for as long as an operation may take: all of them confirm tombstones now and then.
+async fn operations_ended(world: &World) {
+    let deadline = world.now() + ENDING_MAX;
+    let operations = |place: &usize| {
+        world.host(*place, |host| {
+            host.parts().map_or(0, |parts| parts.operations())
+        })
+    };
+    while world.running().iter().map(operations).sum::<usize>() > 0 && world.now() < deadline {
+        sleep(BETWEEN_LOOKS).await;
+    }
 }
 
 /// How far a node has come with the open change.
