@@ -166,10 +166,7 @@ impl<T: Transport> Walker<T> {
 
     /// Opens the change that this node should propose, if any.
     async fn propose(&mut self) -> Result<bool, Error> {
-        let dead = self.with_gossip(Gossip::request_replacements);
-        if !dead.is_empty() {
-            tracing::info!(?dead, "removal asked for: others take their places");
-            self.core.cluster.refresh();
+        if self.request_replacements() {
             // Durable before it is acted on.
             return Ok(true);
         }
@@ -192,6 +189,17 @@ impl<T: Transport> Walker<T> {
             self.core.cluster.gossip().kick();
         }
         Ok(true)
+    }
+
+    /// Asks for the removal of those in whose place others want to come, if that is this node's to do; whether it did.
+    fn request_replacements(&self) -> bool {
+        let dead = self.with_gossip(Gossip::request_replacements);
+        if dead.is_empty() {
+            return false;
+        }
+        tracing::info!(?dead, "removal asked for: others take their places");
+        self.core.cluster.refresh();
+        true
     }
 
     /// Enters the next stage that the others allow, if any.
@@ -243,15 +251,16 @@ impl<T: Transport> Walker<T> {
         }
     }
 
-    /// Pulls what this node gains, as long as the change is the open one and no further source was given up:
-    /// then the plan is another one.
+    /// Pulls what this node gains, as long as the change is the open one and no further source was given up: then the plan is another
+    /// one. A source whose place another node wants to take may be given up by nobody but this node.
     async fn stream(&self, facts: &ClusterFacts, step: StageMark) -> Result<bool, Error> {
         let gone = self.gone();
         let gains = self.gains(facts, &gone)?;
         let mut changes = self.core.cluster.changes();
         let superseded = async {
             let open = || self.with_gossip(|gossip| gossip.facts().and_then(ClusterFacts::open_id));
-            while open() == Some(step.change) && self.gone() == gone {
+            while open() == Some(step.change) && self.gone() == gone && !self.request_replacements()
+            {
                 changes.changed().await;
             }
         };

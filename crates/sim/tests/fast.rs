@@ -78,6 +78,10 @@ fn what_was_wrong_once_is_right() {
         // Numbers of heartbeats that came late counted as a whole turn of 65,536 more: a node that restarted seemed to have forgotten.
         ("heartbeats_made_up", 1753981696862974),
         ("heartbeats_made_up", 1753981732991412),
+        // The one to ask for the removal of the dead node whose place another wanted was streaming from that node, and asked nobody.
+        ("streams_from_the_dead", 1753982695929702),
+        // The simulator's own: what confirms tombstones every second was under way at the end.
+        ("confirms_at_the_end", 1753982480188949),
         // The simulator's own: a node was to take the place of one that had been leaving, and nobody told it that the place was gone.
         ("place_of_nobody", 1753981216058320),
         // The simulator's own: who had said the last stage of its leave was held to read from owners that have everything, changes later.
