@@ -12,6 +12,7 @@ use dynamokv_coordinator::Membership;
 use dynamokv_gossip::Gossip;
 use dynamokv_ring::NodeId;
 use dynamokv_storage::{ObjectKey, ObjectStore};
+use tokio::time::Instant;
 
 use crate::core::Core;
 use crate::persist::{self, Alive};
@@ -25,6 +26,10 @@ const AHEAD_MAX: Duration = Duration::from_secs(3600);
 const MARK_EVERY_MAX: Duration = Duration::from_secs(60);
 /// Between two looks at who has taken up the new life.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Between two attempts to note it, on a disk that takes nothing.
+const RETRY: Duration = Duration::from_secs(1);
+/// For so many rounds after the start a member that nobody has told of yet may live.
+const MEETING_ROUNDS: u32 = 30;
 
 /// What the disk says of the life before.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +43,10 @@ pub(crate) struct Absence {
 pub(crate) struct Marks {
     grace: Duration,
     every: Duration,
+    /// In heartbeats.
     ahead: u64,
+    /// How long it may take to meet the members that live.
+    meeting: Duration,
 }
 
 impl Marks {
@@ -50,6 +58,7 @@ impl Marks {
             grace,
             every: MARK_EVERY_MAX.min(ahead / 4),
             ahead: u64::try_from(rounds).unwrap_or(u64::MAX).max(1),
+            meeting: config.gossip_interval() * MEETING_ROUNDS,
         }
     }
 
@@ -78,6 +87,9 @@ impl Absence {
 
     /// Lets go of what was held for too long, and stands aside if a copy as old as the disk may be would do harm; says whether the node
     /// was away for so long. Before anything is served.
+    ///
+    /// # Errors
+    /// The store's failure, or that the disk was restored from a snapshot and has compared nothing since.
     pub(crate) fn end<T: Transport>(&self, core: &Core<T>, marks: &Marks) -> Result<bool, Error> {
         if self.away <= marks.grace {
             let mark = marks.after(self.last.heartbeats, (core.wall_clock)());
@@ -86,6 +98,11 @@ impl Absence {
             return Ok(false);
         }
         let view = core.cluster.view();
+        if view.forgotten.len() == view.current.partitions() as usize {
+            let why =
+                "it was restored from a snapshot that is older than `tombstone-grace-s` by now";
+            return Err(Error::OlderDisk { why: why.into() });
+        }
         let keeps = |key: &ObjectKey| view.stores(core.me, key.token());
         let objects = core.hints.forget(keeps)?;
         tracing::warn!(
@@ -103,13 +120,19 @@ impl Absence {
 
 /// Steps in where this node stood aside; then marks that it lives for as long as it does.
 pub(crate) async fn run<T: Transport>(core: Arc<Core<T>>, marks: Marks) {
+    let began = Instant::now();
     while core.cluster.stands_aside() {
-        let taken_up = core.cluster.gossip().with(|gossip| is_taken_up(gossip));
-        if taken_up && mark(&core, &marks).await {
+        let meeting = began.elapsed() < marks.meeting;
+        let gossip = core.cluster.gossip();
+        if !gossip.with(|gossip| is_taken_up(gossip, meeting)) {
+            gossip.kick();
+            tokio::time::sleep(LOOK_EVERY).await;
+        } else if mark(&core, &marks).await {
             tracing::info!("the others have taken this node up again");
             core.cluster.step_in();
         } else {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tracing::warn!("nothing is served before the disk takes a mark of life");
+            tokio::time::sleep(RETRY).await;
         }
     }
     loop {
@@ -138,27 +161,44 @@ fn allow<T: Transport>(core: &Core<T>, upto: u64) {
     gossip.with(|gossip| gossip.allow_heartbeats(upto));
 }
 
-/// Whether every other member that lives has taken up this node's new life, and with it they are more than half of all: what this
-/// node said before is then known to one of them.
-fn is_taken_up(gossip: &Gossip) -> bool {
+/// Whether every other member that lives has taken up this node's new life, and with it they are more than half of those that nobody
+/// asked to remove: what this node said before is then known to one of them. While they are `meeting`, one that nobody has told of
+/// may live.
+fn is_taken_up(gossip: &Gossip, meeting: bool) -> bool {
     let Some(facts) = gossip.facts() else {
         return true;
     };
-    let me = gossip.id();
-    let members: Vec<NodeId> = facts
-        .current
-        .members
-        .iter()
-        .map(|member| member.id)
+    let (me, removals) = (gossip.id(), gossip.removals());
+    let members = facts.current.members.iter().map(|member| member.id);
+    let others: Vec<NodeId> = members
+        .filter(|id| *id != me && !removals.contains(id))
         .collect();
-    let others = members.iter().filter(|id| **id != me);
-    let (mut knowing, mut all_live) = (1, true);
-    for other in others {
-        if gossip.is_known_to(*other) {
-            knowing += 1;
-        } else {
-            all_live &= !gossip.is_live(*other);
-        }
+    let may_live = |id: NodeId| gossip.is_live(id) || (meeting && gossip.address_of(id).is_none());
+    let knowing = others.iter().filter(|id| gossip.is_known_to(**id)).count();
+    let all_live = others
+        .iter()
+        .all(|id| gossip.is_known_to(*id) || !may_live(*id));
+    all_live && 2 * (knowing + 1) > others.len() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heartbeats_are_allowed_for_an_hour_and_for_a_quarter_of_the_grace_time_at_most() {
+        let marks = |grace_s, interval_ms| {
+            let mut config = NodeConfig::default();
+            config.tombstone_grace_s = grace_s;
+            config.gossip_interval_ms = interval_ms;
+            Marks::new(&config)
+        };
+        let usual = marks(864_000, 1_000);
+        assert_eq!((usual.ahead, usual.every), (3_600, MARK_EVERY_MAX));
+        assert_eq!(marks(864_000, 500).ahead, 7_200);
+        let short = marks(80, 1_000);
+        assert_eq!((short.ahead, short.every), (20, Duration::from_secs(5)));
+        let mark = short.after(100, 7);
+        assert_eq!((mark.heartbeats, mark.at_ms), (120, 7));
     }
-    all_live && 2 * knowing > members.len()
 }

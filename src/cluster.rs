@@ -10,7 +10,7 @@ use dynamokv_gossip::{
     ChangeId, ClusterFacts, Gossip, GossipHandle, Reads, Stage, StageMark, Writes,
 };
 use dynamokv_ring::{NodeId, PartitionId, PartitionRing, Placement};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use crate::changes::{Changes, Follower};
@@ -126,7 +126,10 @@ impl Cluster {
 
     /// Makes a new snapshot of what gossip knows; returns its phase.
     pub(crate) fn refresh(&self) -> u64 {
-        let mut acting = self.acting.lock();
+        self.renew(self.acting.lock())
+    }
+
+    fn renew(&self, mut acting: MutexGuard<'_, Acting>) -> u64 {
         let old = self.view.load_full();
         let view = self.gossip.with(|gossip| {
             let facts = acting.facts(gossip);
@@ -151,14 +154,16 @@ impl Cluster {
     /// From now on, until [`step_in`](Self::step_in), this node gossips, but serves nobody and asks nobody for anything: it sees
     /// itself as one that has not met its cluster yet.
     pub(crate) fn stand_aside(&self) {
-        self.acting.lock().aside = true;
-        self.refresh();
+        let mut acting = self.acting.lock();
+        acting.aside = true;
+        self.renew(acting);
     }
 
     /// Ends that.
     pub(crate) fn step_in(&self) {
-        self.acting.lock().aside = false;
-        self.refresh();
+        let mut acting = self.acting.lock();
+        acting.aside = false;
+        self.renew(acting);
     }
 
     pub(crate) fn stands_aside(&self) -> bool {

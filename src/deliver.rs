@@ -124,20 +124,24 @@ async fn try_ship<T: Transport>(
     shipment: Shipment,
 ) -> Result<Delivered, crate::Error> {
     let target = shipment.target;
-    let (_guard, view) = core.begin();
-    let is_member = view.has_member(target);
     let limits = PageLimits {
         items: settings.delivery.batch_items,
         bytes: settings.delivery.batch_bytes,
         held_before_ms: None,
     };
+    let (guard, view) = core.begin();
+    let is_member = view.has_member(target);
     if !is_member || view.live.contains(&target) {
         let recipients = |token| recipients(&view, target, token);
         let shipped = ship_page(core, &view, &shipment, &limits, recipients).await;
-        if shipped.is_ok() || !is_member || !is_aged(&core.hints, target, settings.age_max) {
+        let taken = |shipped: &Delivered| shipped.released > 0 || shipped.left == 0;
+        let is_aged = || is_aged(&core.hints, target, settings.age_max);
+        if shipped.as_ref().is_ok_and(taken) || !is_member || !is_aged() {
             return shipped;
         }
     }
+    drop(guard);
+    let (_guard, view) = core.begin();
     let limits = PageLimits {
         held_before_ms: Some(aged_before_ms(&core.hints, settings.age_max)),
         ..limits
@@ -244,7 +248,8 @@ fn recipients(view: &View, target: NodeId, token: Token) -> Vec<NodeId> {
     recipients
 }
 
-/// Who must have what was held for too long for `target`, which is away: every other owner. The target will get it from them.
+/// Who must have what was held for too long for `target`, which is away or takes nothing: every other owner. The target will get it
+/// from them.
 /// Where they are fewer than W it would be kept less well than it was acknowledged: then it waits on.
 fn others(view: &View, target: NodeId, token: Token, write_quorum: usize) -> Vec<NodeId> {
     let sets = view.write_sets(token);

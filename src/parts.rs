@@ -131,7 +131,7 @@ impl<T: Transport> Parts<T> {
             &mut tasks,
             &core,
             config,
-            (remembered, away_too_long),
+            (remembered, marks, away_too_long),
             streaming,
             events,
             &ending,
@@ -326,7 +326,7 @@ fn spawn_tasks<T: Transport>(
     tasks: &mut JoinSet<()>,
     core: &Arc<Core<T>>,
     config: &NodeConfig,
-    (remembered, away_too_long): (Remembered, bool),
+    (remembered, marks, away_too_long): (Remembered, Marks, bool),
     streaming: watch::Sender<Option<Streaming>>,
     events: Receiver<Event>,
     ending: &Ending,
@@ -344,7 +344,7 @@ fn spawn_tasks<T: Transport>(
     };
     let watcher = crate::watch::run(Arc::clone(core), events);
     spawn("watcher", watcher.map(Some).boxed());
-    let marking = absence::run(Arc::clone(core), Marks::new(config));
+    let marking = absence::run(Arc::clone(core), marks);
     spawn("marks of life", marking.map(|()| None).boxed());
     let gossip = dynamokv_gossip::run(core.cluster.gossip().clone(), Arc::clone(&core.transport));
     spawn("gossip", gossip.map(|()| None).boxed());

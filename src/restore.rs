@@ -137,14 +137,13 @@ fn prepare(draft: &Path, order: &Restore) -> Result<(), Error> {
     }
     // Beyond whatever the cluster has heard of the node since: this copy is an older one on purpose.
     if let Some(alive) = persist::load_alive(&store)? {
+        let at_ms = match order.new_cluster {
+            None => alive.at_ms,
+            // Whose members have deleted nothing yet.
+            Some(_) => order.now_ms,
+        };
         let heartbeats = alive.heartbeats.max(order.now_ms);
-        persist::save_alive(
-            &store,
-            Alive {
-                heartbeats,
-                ..alive
-            },
-        )?;
+        persist::save_alive(&store, Alive { at_ms, heartbeats })?;
     }
     Ok(store.raise_generation(order.now_ms)?)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dynamokv::Error;
-use dynamokv::rpc::pb::MembersRequest;
+use dynamokv::rpc::pb::{GetRequest, MembersRequest, RemoveRequest};
 use dynamokv::storage::{Engine, Family, FaultEngine};
 use support::{Cell, cluster, config, eventually, on_all_replicas, settle};
 use tonic::Code;
@@ -67,13 +67,18 @@ async fn who_was_away_for_longer_than_the_grace_time_serves_once_others_know_of_
         cell.kill().await;
         cell.ahead = 11 * DAY;
     }
+    // Another start makes the absence no shorter.
+    for _ in 0..2 {
+        cells[2].restart().await.unwrap();
+        let alone = cells[2].client();
+        let refused = alone.put("key-0", "w", b"").await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unavailable);
+        assert!(refused.message().contains("member"), "{refused}");
+        let refused = alone.get("key-0").await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unavailable);
+        cells[2].kill().await;
+    }
     cells[2].restart().await.unwrap();
-    let alone = cells[2].client();
-    let refused = alone.put("key-0", "w", b"").await.unwrap_err();
-    assert_eq!(refused.code(), Code::Unavailable);
-    assert!(refused.message().contains("member"), "{refused}");
-    let refused = alone.get("key-0").await.unwrap_err();
-    assert_eq!(refused.code(), Code::Unavailable);
 
     // All of them were away: the two that meet are more than half.
     cells[1].restart().await.unwrap();
@@ -104,4 +109,69 @@ async fn a_node_that_is_alone_in_its_cluster_has_nobody_to_wait_for() {
     cell.restart().await.unwrap();
     eventually("it serves", async || cell.client().get("key").await.is_ok()).await;
     assert_eq!(cell.client().values("key").await, ["v"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stands_aside_waits_for_nobody_that_is_removed() {
+    let mut cells = cluster(3).await;
+    cells[0].client().put("key", "v", b"").await.unwrap();
+    let gone = [cells[0].id(), cells[1].id()];
+    for cell in &mut cells {
+        cell.kill().await;
+    }
+    cells[2].ahead = 11 * DAY;
+    cells[2].restart().await.unwrap();
+    let client = cells[2].client();
+    assert!(client.get("key").await.is_err());
+    for node in gone {
+        client.admin().remove(RemoveRequest { node }).await.unwrap();
+    }
+    settle(&cells[2..], 1).await;
+    let request = GetRequest {
+        key: "key".into(),
+        r: Some(1),
+        ..GetRequest::default()
+    };
+    let found = client.get_request(request).await.unwrap();
+    assert_eq!(support::bodies(&found.values), ["v"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_live_node_does_not_take_for_too_long_goes_to_the_other_owners() {
+    let disk = FaultEngine::new(Family::CLUSTER);
+    let old = |name: &str| {
+        let mut config = config(name);
+        config.hint_age_max_s = 1;
+        config
+    };
+    let mut founder = old("n1");
+    founder.bootstrap = true;
+    let mut cells = vec![Cell::start(founder).await];
+    for name in ["n2", "n3", "n4"] {
+        let mut config = old(name);
+        config.seeds = vec![cells[0].address().to_owned()];
+        let disk: Arc<dyn Engine> = match name {
+            "n4" => Arc::new(disk.clone()),
+            _ => support::memory(),
+        };
+        cells.push(Cell::try_start(config, disk).await.unwrap());
+    }
+    settle(&cells, 4).await;
+    disk.set_full(true);
+    let client = cells[0].client();
+    for n in 0..20 {
+        client.put(&format!("key-{n}"), "v", b"").await.unwrap();
+    }
+    let held = async |cells: &[Cell]| {
+        let mut held = 0;
+        for cell in cells {
+            held += cell.client().hints().await;
+        }
+        held
+    };
+    assert!(held(&cells[..3]).await > 0, "it takes nothing");
+    eventually("the others have it", async || held(&cells[..3]).await == 0).await;
+    let full = cells[0].client().admin().members(MembersRequest {}).await;
+    let members = full.unwrap().into_inner().members;
+    assert!(members.iter().all(|member| member.live), "{members:?}");
 }

@@ -56,8 +56,10 @@ pub struct Gossip {
     /// When heartbeats came last, from anybody.
     heard_at: Moment,
     probing: Probing,
-    /// Who knows this life of the node, and up to which version.
+    /// Who knows this node's state, and up to which version.
     told: BTreeMap<NodeId, u64>,
+    /// Who has shown that it knows this life of the node.
+    taken_up_by: BTreeSet<NodeId>,
     /// The heartbeat that this life began with, and the greatest that it may make.
     first_heartbeat: u64,
     heartbeats_allowed: u64,
@@ -121,6 +123,7 @@ impl Gossip {
             heard_at: began,
             probing: Probing::default(),
             told: BTreeMap::new(),
+            taken_up_by: BTreeSet::new(),
             first_heartbeat,
             heartbeats_allowed: u64::MAX,
             began: now,
@@ -222,9 +225,9 @@ impl Gossip {
         self.told.values().filter(|upto| **upto >= latest).count()
     }
 
-    /// Whether the peer is known to have taken up this life of the node, and refuses none of it. O(log nodes).
+    /// Whether the peer has shown that it knows this life of the node. O(log nodes).
     pub fn is_known_to(&self, peer: NodeId) -> bool {
-        self.told.contains_key(&peer)
+        self.taken_up_by.contains(&peer)
     }
 
     /// The nodes that left and are still remembered, by id.
@@ -311,7 +314,8 @@ impl Gossip {
         let _ = self.local.set(KEY_STOPPING.to_owned(), "1".to_owned());
     }
 
-    /// Takes a greater generation, after [`Event::GenerationAhead`]; it must be durable already.
+    /// Takes a greater generation, after [`Event::GenerationAhead`]; it must be durable already. Of no help to a node that keeps count of
+    /// its heartbeats: it is refused for these as well.
     ///
     /// # Errors
     /// [`Error::GenerationNotAhead`] if it is not greater than the present one.
@@ -324,6 +328,8 @@ impl Gossip {
             });
         }
         self.local.generation = generation;
+        self.told.clear();
+        self.taken_up_by.clear();
         Ok(())
     }
 

@@ -253,6 +253,24 @@ fn who_comes_back_with_fewer_heartbeats_than_were_heard_is_refused() {
 }
 
 #[test]
+fn a_copy_from_before_the_last_start_learns_of_it_however_long_ago_that_was() {
+    let mut now = Instant::now();
+    let mut witness = machine(1, &[], now);
+    let mut lost = counting(7, 120, now);
+    exchange(&mut lost, &mut witness, now);
+    for _ in 0..100 {
+        now += SECOND;
+        witness.tick(now);
+    }
+    // Of the very generation and version that the witness knows.
+    let mut copy = counting(7, 100, now);
+    exchange(&mut copy, &mut witness, now);
+    exchange(&mut copy, &mut witness, now);
+    assert!(events(&mut copy).contains(&Event::GenerationAhead { seen: 7 }));
+    assert!(!copy.is_known_to(NodeId(1)));
+}
+
+#[test]
 fn who_keeps_no_count_of_its_heartbeats_may_begin_anew() {
     let now = Instant::now();
     let mut witness = machine(1, &[], now);

@@ -18,7 +18,7 @@ impl Gossip {
     ///
     /// # Errors
     /// [`Error::WrongClusterName`], [`Error::WrongClusterId`], [`Error::NewerFormat`], [`Error::IdConflict`],
-    /// [`Error::MemberLeft`] for a peer that may not talk to this node, [`Error::BadFacts`] and [`Error::FactsDisagree`] for
+    /// [`Error::MemberLeft`], [`Error::LostMemory`] for a peer that may not talk to this node, [`Error::BadFacts`] and [`Error::FactsDisagree`] for
     /// facts that cannot be used. Tell the peer the [`refusal`](Error::refusal).
     pub fn handle(&mut self, now: Instant, message: Message) -> Result<Option<Message>> {
         self.advance(now);

@@ -67,7 +67,7 @@ impl Gossip {
         beats
     }
 
-    /// Takes the heartbeats that are news. O(nodes).
+    /// Takes the heartbeats that are news, and notes whether the sender knows this life of the node. O(nodes).
     pub(super) fn take_beats(&mut self, header: &Header, beats: &Beats) {
         let Some(buckets) = Buckets::of_count(beats.buckets as usize) else {
             return;
@@ -87,7 +87,11 @@ impl Gossip {
                 .get(bucket)
                 .is_some_and(|sums| fold(sums.roster) == roster.sum);
             if same && range.len() == these.len() {
-                self.take_bucket(range, these, age_unit(header.interval), now, &mut awake);
+                let unit = age_unit(header.interval);
+                let own = self.take_bucket(range, these, unit, now, &mut awake);
+                if let Some(own) = own {
+                    self.meet_own(header.from, own);
+                }
             }
         }
         for id in awake {
@@ -95,7 +99,19 @@ impl Gossip {
         }
     }
 
-    /// Heartbeats of one bucket; `awake` are those on whom the verdict may change.
+    /// What a peer knows as this node's heartbeat, however old. What this life has not made was made by an earlier one of the same
+    /// generation: a double at another address would have been refused.
+    fn meet_own(&mut self, from: NodeId, number: u16) {
+        let own = self.heard(self.local.id);
+        let ago = (own as u16).wrapping_sub(number);
+        if u64::from(ago) > own.saturating_sub(self.first_heartbeat) {
+            self.report_generation(self.local.generation);
+        } else {
+            self.taken_up_by.insert(from);
+        }
+    }
+
+    /// Heartbeats of one bucket, that of this node aside, which is given back; `awake` are those on whom the verdict may change.
     fn take_bucket(
         &mut self,
         range: std::ops::Range<usize>,
@@ -103,27 +119,24 @@ impl Gossip {
         unit: Duration,
         now: Moment,
         awake: &mut Vec<NodeId>,
-    ) {
+    ) -> Option<u16> {
         let window = self.lag_window();
         let stale = self.config.interval * STALE;
-        let first = self.first_heartbeat;
-        let mut ahead = false;
+        let mut own = None;
         let rows = self.roster.slice_mut(range).iter_mut();
-        for (row, beat) in rows
-            .zip(beats)
-            .filter(|(_, beat)| beat.age != Beat::TOO_OLD)
-        {
+        for (row, beat) in rows.zip(beats) {
+            if row.id == self.local.id {
+                own = Some(beat.number);
+                continue;
+            }
+            if beat.age == Beat::TOO_OLD {
+                continue;
+            }
             let pulse = &mut row.pulse;
             let advance = beat.number.wrapping_sub(pulse.heartbeat as u16);
             // Serial numbers: what is more than half of all numbers ahead is behind, unless this node has heard none for long.
             let newer = (1..=i16::MAX as u16).contains(&advance);
             if !newer && (advance == 0 || pulse.known_for(now) < stale) {
-                continue;
-            }
-            if row.id == self.local.id {
-                // Unless this life itself made it: then the message was under way for hours.
-                let ago = advance.wrapping_neg();
-                ahead |= u64::from(ago) > pulse.heartbeat.saturating_sub(first);
                 continue;
             }
             let heartbeat = pulse.heartbeat.saturating_add(advance.into());
@@ -135,10 +148,7 @@ impl Gossip {
                 awake.push(row.id);
             }
         }
-        if ahead {
-            // A double at another address would have been refused: this is an earlier life under one generation.
-            self.report_generation(self.local.generation);
-        }
+        own
     }
 
     /// A heartbeat that came by itself. Whether it was news.
