@@ -6,13 +6,17 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dynamokv::rpc::pb::{
-    GetRequest, PutRequest, QuorumMode, SnapshotRequest, StatusRequest, StatusResponse,
+    GetRequest, MembersRequest, PutRequest, QuorumMode, SnapshotRequest, StatusRequest,
+    StatusResponse,
 };
+use dynamokv::storage::{Engine, Family, RocksEngine, RocksOptions};
 use dynamokv::vclock::Dot;
 use support::process::{Process, are_members, command, refusal, three};
-use support::{Client, bodies, eventually};
+use support::{Cell, Client, bodies, cluster, config, eventually};
 use tonic::{Code, Status};
 
 async fn snapshot(client: &Client, name: &str) -> Result<PathBuf, Status> {
@@ -171,6 +175,50 @@ async fn a_restored_node_takes_new_epochs_and_counts_in_no_read_before_it_is_ref
         nodes[1] = Process::start(&data, &address, &idle).await;
         let warnings = status(&nodes[1].client()).await.warnings;
         !warnings.iter().any(|text| text.contains("not refilled"))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_node_is_let_in_unless_its_snapshot_has_grown_too_old_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let open = |name: &str| -> Arc<dyn Engine> {
+        let options = RocksOptions::default();
+        Arc::new(RocksEngine::open(&path(name), Family::CLUSTER, &options).unwrap())
+    };
+    let cells = cluster(3).await;
+    let mut fourth = config("n4");
+    fourth.seeds = vec![cells[0].address().to_owned()];
+    let disk = open("n4");
+    let mut cell = Cell::try_start(fourth, Arc::clone(&disk)).await.unwrap();
+    let id = cell.id();
+    eventually("it is a member", async || {
+        cells[0].client().ring(None).await.shares.len() == 4
+    })
+    .await;
+    disk.checkpoint(&path("snapshot")).unwrap();
+    cell.kill().await;
+
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let now_ms = u64::try_from(since.as_millis()).unwrap();
+    for name in ["late", "soon"] {
+        let order = dynamokv::Restore::new(path("snapshot"), path(name), now_ms);
+        dynamokv::restore(&order).unwrap();
+    }
+    cell.replace_disk(open("late"));
+    cell.ahead = Duration::from_secs(11 * 24 * 60 * 60);
+    let refused = cell.restart().await.unwrap_err();
+    assert!(refused.to_string().contains("it was restored"), "{refused}");
+
+    cell.replace_disk(open("soon"));
+    cell.ahead = Duration::ZERO;
+    cell.restart().await.unwrap();
+    eventually("it counts on from beyond what was heard", async || {
+        let members = cells[0].client().admin().members(MembersRequest {}).await;
+        let members = members.unwrap().into_inner().members;
+        let found = members.iter().find(|member| member.node == id);
+        found.is_some_and(|member| member.live && member.heartbeat > now_ms)
     })
     .await;
 }
