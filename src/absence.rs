@@ -188,10 +188,11 @@ mod tests {
     #[test]
     fn heartbeats_are_allowed_for_an_hour_and_for_a_quarter_of_the_grace_time_at_most() {
         let marks = |grace_s, interval_ms| {
-            let mut config = NodeConfig::default();
-            config.tombstone_grace_s = grace_s;
-            config.gossip_interval_ms = interval_ms;
-            Marks::new(&config)
+            Marks::new(&NodeConfig {
+                tombstone_grace_s: grace_s,
+                gossip_interval_ms: interval_ms,
+                ..NodeConfig::default()
+            })
         };
         let usual = marks(864_000, 1_000);
         assert_eq!((usual.ahead, usual.every), (3_600, MARK_EVERY_MAX));
