@@ -185,7 +185,7 @@ async fn a_restored_node_is_let_in_unless_its_snapshot_has_grown_too_old_meanwhi
     let path = |name: &str| folder.path().join(name);
     let open = |name: &str| -> Arc<dyn Engine> {
         let options = RocksOptions::default();
-        Arc::new(RocksEngine::open(&path(name), Family::CLUSTER, &options).unwrap())
+        Arc::new(RocksEngine::open(path(name), Family::CLUSTER, &options).unwrap())
     };
     let cells = cluster(3).await;
     let mut fourth = config("n4");
