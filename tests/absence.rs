@@ -159,8 +159,9 @@ async fn what_a_live_node_does_not_take_for_too_long_goes_to_the_other_owners() 
     settle(&cells, 4).await;
     disk.set_full(true);
     let client = cells[0].client();
-    for n in 0..20 {
-        client.put(&format!("key-{n}"), "v", b"").await.unwrap();
+    for n in 0..40 {
+        // Refused where the full one is to coordinate.
+        let _ = client.put(&format!("key-{n}"), "v", b"").await;
     }
     let hints = async |cell: &Cell| {
         let hints = cell.client().admin().hints(HintsRequest {}).await;
