@@ -80,6 +80,8 @@ fn what_was_wrong_once_is_right() {
         ("heartbeats_made_up", 1753981732991412),
         // The one to ask for the removal of the dead node whose place another wanted was streaming from that node, and asked nobody.
         ("streams_from_the_dead", 1753982695929702),
+        // The simulator's own: a node that was in no ring yet when it lost its disk came into one after, and was removed by nobody.
+        ("dead_before_it_was_in_a_ring", 1753989504366769),
         // The simulator's own: what confirms tombstones every second was under way at the end.
         ("confirms_at_the_end", 1753982480188949),
         // The simulator's own: a node was to take the place of one that had been leaving, and nobody told it that the place was gone.

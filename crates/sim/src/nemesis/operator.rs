@@ -265,8 +265,9 @@ impl Operator {
             }
             return;
         }
-        let by_heir =
-            loss == Loss::Replaced && others.iter().any(|parts| is_in_a_ring(parts, gone));
+        // Who was in no ring yet when the disk was lost may have come into one since: then nobody was told to take its place.
+        let told = self.world.host(place, |host| host.is_to_replace());
+        let by_heir = told && others.iter().any(|parts| is_in_a_ring(parts, gone));
         if let Some(asked) = asked.filter(|_| !by_heir) {
             let node = gone.to_string();
             // Refused where it is not known yet or any more, and asked again until it is gone.
