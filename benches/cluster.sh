@@ -3,14 +3,16 @@
 #
 #   benches/cluster.sh [--quick] [--seconds NUMBER] [--engine rocksdb|memory] [--bin FILE] [--keep FOLDER]
 #   benches/cluster.sh --nodes 3,5,9 [--rate NUMBER]
+#   benches/cluster.sh --nodes 3,5,9 --instructions
 #   benches/cluster.sh --memory
 #
 # Pure put, pure get, 50/50 and 95/5; 1, 16, 64 and 256 in flight; unary and pipelined; durability `sync` and `os`: three times, each
 # time on new nodes, interleaved. CPU time is the operating system's account of the nodes' processes. Writes the medians into
 # docs/benchmarks.md, beside what the machine gives without a store. Takes half an hour, and nothing else should run meanwhile.
 #
-# With --nodes: clusters of so many nodes at equal load, so many requests a second; into docs/performance.md. With --memory: what an
-# idle node takes, and what a key takes beyond the engine's own memory; likewise.
+# With --nodes: clusters of so many nodes at equal load, so many requests a second; into docs/performance.md. With --instructions the nodes
+# run under callgrind, which counts theirs, at two rates: what a request adds. With --memory: what an idle node takes, and what a key
+# takes beyond the engine's own memory; both likewise.
 #
 #   --quick     one time, 10,000 keys, 64 in flight only, two seconds each; prints the medians and writes nothing, as with another engine
 #   --seconds   measured time of each run (5)
@@ -25,6 +27,7 @@ seconds=5
 nodes=3
 sizes=
 rate=1000
+instructions=
 memory=
 engine=rocksdb
 bin=
@@ -33,6 +36,7 @@ while [ $# -gt 0 ]; do
     case "$1" in
         --quick) quick=yes; shift; continue ;;
         --seconds) seconds=$2 ;;
+        --instructions) instructions=yes; shift; continue ;;
         --memory) memory=yes; shift; continue ;;
         --nodes) sizes=${2//,/ } ;;
         --rate) rate=$2 ;;
@@ -46,6 +50,7 @@ done
 
 # As docs/operations.md has it for nodes that share cores.
 batch=
+under=
 if command -v chrt >/dev/null; then batch="chrt --batch 0"; fi
 
 keys=100000
@@ -105,7 +110,7 @@ ask() { "$bin" --output json "$@"; }
 
 start_node() { # DURABILITY ARGUMENT...
     local node=$work/node${#pids[@]}
-    TOKIO_WORKER_THREADS=$threads $batch "$bin" serve --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --engine "$engine" \
+    TOKIO_WORKER_THREADS=$threads $batch $under "$bin" serve --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --engine "$engine" \
         --durability "$1" --data-dir "$node.data" \
         --name "n${#pids[@]}" "${@:2}" >"$node.out" 2>"$node.err" &
     pids+=($!)
@@ -176,6 +181,39 @@ measure_scale() { # TIME
     done
 }
 
+# Instructions of all nodes since they were counted last.
+counted() {
+    local pid files=()
+    dumps=$((dumps + 1))
+    for pid in "${pids[@]}"; do
+        callgrind_control --dump "$pid" >/dev/null
+        files+=("$work/callgrind.$pid.$dumps")
+        until_so 30 "instructions are counted" grep -s '^totals:' "${files[-1]}"
+    done
+    awk '/^totals:/ { all += $2 } END { printf "%d\n", all }' "${files[@]}"
+}
+
+# Two rates, so that what the nodes do anyhow, and what the load tool asks before it begins, cancels out.
+measure_instructions() {
+    local workload
+    strip --strip-debug -o "$work/dynamokv" "$bin" # valgrind would read it for minutes
+    for nodes in $sizes; do
+        say "$nodes nodes under callgrind"
+        under="valgrind --tool=callgrind --callgrind-out-file=$work/callgrind.%p"
+        bin=$work/dynamokv start_cluster sync
+        seconds=1 bench "fill-$nodes" get --mode pipelined
+        dumps=0
+        for workload in put get a; do
+            for rate in 50 250; do
+                counted >/dev/null
+                bench "instructions-$nodes-$workload-$rate" "$workload" --rate "$rate"
+                counted >"$results/counted-$nodes-$workload-$rate"
+            done
+        done
+        stop_cluster
+    done
+}
+
 # Keys of 20 bytes with values of 10.
 measure_memory() { # TIME
     say "time $1 of $times, memory"
@@ -186,12 +224,20 @@ measure_memory() { # TIME
     stop_cluster
 }
 
+if [ -n "$instructions" ] && [ -z "$sizes" ]; then
+    say "--instructions wants --nodes"
+    exit 2
+fi
 if [ -z "$bin" ]; then
     cargo build --release -p dynamokv-cli
     bin=$(realpath "${CARGO_TARGET_DIR:-target}/release/dynamokv")
 fi
 what=matrix page=docs/benchmarks.md
-if [ -n "$sizes" ]; then
+if [ -n "$instructions" ]; then
+    scripts/setup.sh valgrind
+    what=instructions page=docs/performance.md
+    times=1 keys=200 warm_up=0 seconds=15
+elif [ -n "$sizes" ]; then
     what=scale page=docs/performance.md
 elif [ -n "$memory" ]; then
     what=memory page=docs/performance.md
@@ -203,6 +249,7 @@ fi
 for time in $(seq "$times"); do
     case "$what" in
         scale) measure_scale "$time" ;;
+        instructions) measure_instructions ;;
         memory) measure_memory "$time" ;;
         matrix)
             "$baseline" "$work" "$seconds" >"$results/baseline-$time.json"

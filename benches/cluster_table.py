@@ -3,7 +3,7 @@
 settled NODES              exits with 0 if the ring on standard input is that of so many live nodes, and no change is open
 half WORKLOAD FILE         half of the greatest throughput of a workload in a result of `dynamokv bench`
 idle SECONDS PIDS ADMINS   CPU time and memory of nodes, as JSON, after so long
-print WHAT FOLDER          the tables of matrix, scale or memory
+print WHAT FOLDER          the tables of matrix, scale, instructions or memory
 write WHAT FOLDER PAGE     the same, between the marks of a page
 """
 
@@ -234,6 +234,26 @@ def figures_of(run, idle):
     return rate, used * 1_000 / rate, (used - idling) * 1_000 / rate, used * 100 / nodes, idling * 100 / nodes
 
 
+def instructions(folder):
+    """What a request adds to the instructions of all nodes, of clusters of several sizes."""
+    counts = {}
+    for path in Path(folder).glob("instructions-*-*-*.json"):
+        nodes, mix, rate = path.stem.split("-")[1:]
+        run = json.loads(path.read_text())["runs"][0]
+        counted = int((path.parent / f"counted-{nodes}-{mix}-{rate}").read_text())
+        counts.setdefault((mix, int(nodes)), {})[int(rate)] = (run["cpu"]["operations"], counted, run["failed"] + run["unsent"])
+    head = ["nodes", "", "requests a second", "instructions an operation", "by that of the first row"]
+    rows, first = [], {}
+    for (mix, nodes), by_rate in sorted(counts.items(), key=lambda each: (list(MIXES).index(each[0][0]), each[0][1])):
+        (few, few_cost, _), (many, many_cost, _) = (by_rate[rate] for rate in sorted(by_rate))
+        cost = (many_cost - few_cost) / (many - few)
+        rates = " and ".join(map(str, sorted(by_rate)))
+        rows.append([str(nodes), MIXES[mix], rates, number(cost), quotient(cost, first.setdefault(mix, cost))])
+    failed = sum(run[2] for by_rate in counts.values() for run in by_rate.values())
+    notes = f"\n\n{failed} requests failed or could not begin." if failed else ""
+    return f"{made(1)} Unary, `sync`; the nodes' own instructions, without the kernel's.\n\n{table(head, rows, left=2)}{notes}\n"
+
+
 # -- Memory
 
 
@@ -269,7 +289,7 @@ def commit():
 
 def write(page, what, text):
     path = Path(page)
-    option = {"matrix": "", "scale": " --nodes", "memory": " --memory"}[what]
+    option = {"matrix": "", "scale": " --nodes", "instructions": " --nodes --instructions", "memory": " --memory"}[what]
     begins, ends = (mark.format(option) for mark in MARKS)
     before, rest = path.read_text().split(begins)
     after = rest.split(ends)[1]
@@ -317,7 +337,7 @@ def engine_bytes(admin):
     return float(found[1]) if found else 0
 
 
-TABLES = {"matrix": matrix_tables, "scale": scale, "memory": memory}
+TABLES = {"matrix": matrix_tables, "scale": scale, "instructions": instructions, "memory": memory}
 
 
 def main(command, *args):

@@ -34,6 +34,8 @@ impl Snapshot for RocksSnapshot<'_> {
             return Ok(Box::new(std::iter::empty()));
         }
         let mut options = ReadOptions::default();
+        // A scrub goes round everything: what it reads once must not push out what is asked for often.
+        options.fill_cache(false);
         match range.0 {
             Bound::Included(start) => options.set_iterate_lower_bound(start),
             Bound::Excluded(start) => options.set_iterate_lower_bound(successor(start)),

@@ -253,3 +253,17 @@ fn statistics_tell_hits_from_misses_and_count_what_is_written() {
     let filtered = engine.statistics().unwrap().unwrap();
     assert!(filtered.filter_hits > warm.filter_hits, "{filtered:?}");
 }
+
+#[test]
+fn a_scan_pushes_nothing_out_of_the_block_cache() {
+    let folder = tempfile::tempdir().unwrap();
+    put(&open(folder.path(), &FAMILIES).unwrap(), "key");
+
+    let engine = open(folder.path(), &FAMILIES).unwrap();
+    let view = engine.snapshot();
+    assert_eq!(view.range(&Family::DEFAULT, EVERYTHING).unwrap().count(), 1);
+    let scanned = engine.statistics().unwrap().unwrap();
+    assert!(holds(&engine, "key"));
+    let read = engine.statistics().unwrap().unwrap();
+    assert!(read.cache_misses > scanned.cache_misses, "{read:?}");
+}
