@@ -123,7 +123,7 @@ impl HintLog {
         self.ledger.targets()
     }
 
-    /// Whether `key` has a marker of its own for anybody. One look-up for each target; none where there are no targets.
+    /// Whether `key` has a marker of its own for anybody. One look-up for each target for whom some key has; none where none has.
     ///
     /// # Errors
     /// The engine's failure.
@@ -286,12 +286,16 @@ impl HintLog {
             }
             Ok::<bool, Error>(true)
         })?;
-        settled.output
+        let retargeted = settled.output?;
+        if retargeted {
+            self.ledger.leave(from);
+        }
+        Ok(retargeted)
     }
 
     /// Whether `key` has a marker for anybody but `except`.
     fn is_marked_beside(&self, key: &ObjectKey, except: Option<NodeId>) -> Result<bool> {
-        let targets = self.targets();
+        let targets = self.ledger.targets_of_keys();
         for target in targets.into_iter().filter(|target| Some(*target) != except) {
             if self.has_marker(key, target)? {
                 return Ok(true);
@@ -307,13 +311,13 @@ impl HintLog {
         )
     }
 
-    fn has_marker(&self, key: &ObjectKey, target: NodeId) -> Result<bool> {
+    pub(crate) fn has_marker(&self, key: &ObjectKey, target: NodeId) -> Result<bool> {
         Ok(self.marker_of(key, target)?.is_some())
     }
 
     /// Since when the key's own marker for `target` says that it is held.
     fn marker_of(&self, key: &ObjectKey, target: NodeId) -> Result<Option<u64>> {
-        if !self.ledger.knows(target) {
+        if !self.ledger.may_hold_keys(target) {
             return Ok(None);
         }
         let stored = marker::encode(target, key);

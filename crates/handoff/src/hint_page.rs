@@ -316,19 +316,24 @@ impl HintLog {
 
     /// The state of a marked key; where it is gone the marker is removed.
     fn present(&self, key: &ObjectKey, target: NodeId) -> Result<Option<(State, StateHash)>> {
-        let settled = self.store.settle(key, |state, settle| match state {
-            Some((state, hash)) => Some((state.clone(), hash)),
-            None => {
+        let mut is_marked = false;
+        let settled = self.store.settle(key, |state, settle| {
+            if let Some((state, hash)) = state {
+                return Ok(Some((state.clone(), hash)));
+            }
+            // Whoever took it meanwhile has said so.
+            is_marked = self.has_marker(key, target)?;
+            if is_marked {
                 settle
                     .batch()
                     .delete(&Family::HINTS, marker::encode(target, key));
-                None
             }
+            Ok::<_, Error>(None)
         })?;
-        if settled.output.is_none() {
+        if is_marked {
             self.ledger.leave(target);
         }
-        Ok(settled.output)
+        settled.output
     }
 }
 

@@ -32,6 +32,9 @@ pub(crate) struct Ledger {
 struct Account {
     /// Keys with a marker of their own. A mark whose batch failed is counted until everything is delivered.
     hints: u64,
+    /// Not fewer than there are: where it is 0 nobody needs to look for a marker. Unlike `hints` it is never set right by a pass,
+    /// which does not see what is on its way to the engine.
+    hints_most: u64,
     slices: BTreeMap<Slice, Whole>,
     /// No marker is older.
     oldest_ms: Option<u64>,
@@ -81,7 +84,7 @@ impl Ledger {
 
     /// A key of `slice`, without a marker of its own, is about to be marked for `target`.
     pub(crate) fn enter(&self, target: NodeId, slice: Slice, now_ms: u64) -> Form {
-        if !self.knows(target) {
+        if !self.accounts.read().contains_key(&target) {
             self.accounts.write().entry(target).or_default();
         }
         let entered = self.with(target, |account| {
@@ -110,7 +113,8 @@ impl Ledger {
     /// A marker of a key is gone.
     pub(crate) fn leave(&self, target: NodeId) {
         self.with(target, |account| {
-            account.hints = account.hints.saturating_sub(1)
+            account.hints = account.hints.saturating_sub(1);
+            account.hints_most = account.hints_most.saturating_sub(1);
         });
     }
 
@@ -118,8 +122,19 @@ impl Ledger {
         self.accounts.read().keys().copied().collect()
     }
 
-    pub(crate) fn knows(&self, target: NodeId) -> bool {
-        self.accounts.read().contains_key(&target)
+    /// Those for whom a key may have a marker of its own. Allocates nothing where there are none.
+    pub(crate) fn targets_of_keys(&self) -> Vec<NodeId> {
+        let accounts = self.accounts.read();
+        let marked = accounts
+            .iter()
+            .filter(|(_, account)| account.lock().hints_most > 0);
+        marked.map(|(target, _)| *target).collect()
+    }
+
+    /// Whether a key may have a marker of its own for `target`.
+    pub(crate) fn may_hold_keys(&self, target: NodeId) -> bool {
+        self.with(target, |account| account.hints_most > 0)
+            .unwrap_or(false)
     }
 
     /// Whether the token's slice is held as a whole for anybody but `except`.
@@ -271,6 +286,7 @@ impl Account {
 
     fn count(&mut self, since_ms: u64) {
         self.hints += 1;
+        self.hints_most += 1;
         for oldest in [&mut self.oldest_ms, &mut self.oldest_met_ms] {
             *oldest = oldest.iter().copied().chain([since_ms]).min();
         }

@@ -285,6 +285,26 @@ fn targets_are_found_again_at_both_ends_of_the_ids() {
 }
 
 #[test]
+fn once_all_is_handed_over_nobody_looks_for_markers() {
+    let holder = Holder::new();
+    let (a, b) = (key("a"), key("b"));
+    holder.hint(&a, &write(1, "1"), AWAY);
+    holder.hint(&b, &write(1, "1"), ALSO_AWAY);
+    holder.deliver(AWAY, None);
+    assert!(
+        holder.log.retarget(&b, ALSO_AWAY, &[AWAY], 0).unwrap()
+            && holder.log.is_marked(&b).unwrap()
+    );
+    holder.deliver(AWAY, None);
+
+    holder.disk.fail(FaultPoint::Read, Failing::Always);
+    for key in [&a, &b] {
+        assert!(!holder.log.is_marked(key).unwrap());
+        assert!(!holder.log.is_marked_for(key, AWAY).unwrap());
+    }
+}
+
+#[test]
 fn a_mark_whose_batch_was_lost_marks_nothing() {
     let holder = Holder::new();
     holder.hint(&key("a"), &write(1, "1"), AWAY);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use dynamokv_handoff::{Delivered, Delivery, DeliveryConfig, HintPage, Slice};
 use dynamokv_ring::NodeId;
-use dynamokv_storage::{Failing, FaultPoint, ObjectKey, State};
+use dynamokv_storage::{Engine, Failing, Family, FaultPoint, ObjectKey, State};
 use dynamokv_vclock::CausalContext;
 use proptest::prelude::*;
 
@@ -295,8 +295,15 @@ impl World {
             .for_each(|target| self.delivery.on_up(*target));
     }
 
-    /// Each acknowledged hint is with its target, or here with a marker for it.
+    /// Each acknowledged hint is with its target, or here with a marker for it; and each marker is found.
     fn check_nothing_is_lost(&self) {
+        for (key, target) in (0..KEYS).flat_map(|key| TARGETS.map(|target| (nth_key(key), target)))
+        {
+            let marker = [&target.0.to_be_bytes()[..], &key.encode()].concat();
+            let is_there = self.holder.disk.get(&Family::HINTS, &marker).unwrap();
+            let is_found = self.holder.log.is_marked_for(&key, target).unwrap();
+            assert_eq!(is_found, is_there.is_some(), "{key} for {target}");
+        }
         for ((target, key), promised) in &self.acknowledged {
             let mut found = self
                 .received
