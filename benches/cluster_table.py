@@ -273,7 +273,8 @@ def memory(folder):
 
 
 def made(times):
-    return f"{machine()} Medians of {times}; {datetime.date.today()}, commit {commit()}."
+    how = f"Medians of {times}" if times > 1 else "One run"
+    return f"{machine()} {how}; {datetime.date.today()}, commit {commit()}."
 
 
 def machine():
