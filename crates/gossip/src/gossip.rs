@@ -86,6 +86,8 @@ struct Peer {
     state: Arc<NodeState>,
     /// When the latest of it was learned.
     learned: Moment,
+    /// The latest life of it that was refused.
+    refused: Option<u64>,
 }
 
 impl Gossip {

@@ -243,6 +243,12 @@ fn who_comes_back_with_fewer_heartbeats_than_were_heard_is_refused() {
     assert!(copy.is_known_to(NodeId(3)));
     exchange(&mut third, &mut witness, now);
     assert_eq!(witness.member(NodeId(2)).unwrap().generation, 7);
+    // The third one is told better, or the two would never agree.
+    exchange(&mut witness, &mut third, now);
+    assert_eq!(third.member(NodeId(2)).unwrap().generation, 7);
+    assert_eq!(third.heartbeats(NodeId(2)), Some(109));
+    let refused = exchange(&mut copy, &mut third, now);
+    assert!(matches!(&refused[0], Error::LostMemory { .. }));
 
     let mut after = counting(8, 109, now);
     assert_eq!(exchange(&mut after, &mut witness, now), []);

@@ -82,6 +82,9 @@ fn what_was_wrong_once_is_right() {
         ("streams_from_the_dead", 1753982695929702),
         // The simulator's own: a node that was in no ring yet when it lost its disk came into one after, and was removed by nobody.
         ("dead_before_it_was_in_a_ring", 1753989504366769),
+        // Who had met a copy of a disk before it was turned away went on believing in it: its view and the others' never agreed, and a node
+        // that waited to be taken up by all waited for ever.
+        ("believed_in_a_copy", 1754004883695643),
         // The simulator's own: what confirms tombstones every second was under way at the end.
         ("confirms_at_the_end", 1753982480188949),
         // The simulator's own: a node was to take the place of one that had been leaving, and nobody told it that the place was gone.

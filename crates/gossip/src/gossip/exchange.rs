@@ -1,6 +1,7 @@
 //! One exchange: who may talk, and what is answered.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dynamokv_ring::NodeId;
@@ -106,16 +107,17 @@ impl Gossip {
 
     /// Refuses a second node under an id that is certainly in use.
     fn admits_address(&mut self, header: &Header) -> Result<bool> {
-        let Some(known) = self.peers.get(&header.from).map(|peer| peer.state.as_ref()) else {
+        let peer = self.peers.get(&header.from);
+        let Some(known) = peer.map(|peer| Arc::clone(&peer.state)) else {
             return Ok(true);
         };
         if header.generation > known.generation {
-            self.check_memory(header.from, header.heartbeat)?;
+            self.check_memory(header.from, header.generation, header.heartbeat)?;
         }
         if known.profile.address == header.address {
             return Ok(true);
         }
-        if known.generation == header.generation || self.holds_its_address(known) {
+        if known.generation == header.generation || self.holds_its_address(&known) {
             let known_address = known.profile.address.clone();
             return Err(self.conflict(header, known_address));
         }

@@ -210,11 +210,19 @@ impl Gossip {
     }
 
     /// A node that keeps count of its heartbeats never goes back in it, in no life. One that does has lost its memory: what it
-    /// acknowledged since, too.
-    pub(super) fn check_memory(&self, id: NodeId, heartbeat: u64) -> Result<()> {
+    /// acknowledged since, too. Its life is refused, and whoever believes in it will be told of the one before.
+    pub(super) fn check_memory(
+        &mut self,
+        id: NodeId,
+        generation: u64,
+        heartbeat: u64,
+    ) -> Result<()> {
         let known = self.heard(id);
-        if known < LASTING || heartbeat >= known {
+        if !has_lost_memory(heartbeat, known) {
             return Ok(());
+        }
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.refused = peer.refused.max(Some(generation));
         }
         Err(Error::LostMemory {
             id,
@@ -253,6 +261,11 @@ pub(super) fn age_unit(interval: Duration) -> Duration {
 /// The first heartbeat of a life.
 pub(super) fn first(before: Option<u64>) -> u64 {
     before.map_or(0, |before| LASTING.saturating_add(before))
+}
+
+/// Whether a life that begins with `heartbeat` has forgotten another that came to `known`.
+pub(super) fn has_lost_memory(heartbeat: u64, known: u64) -> bool {
+    known >= LASTING && heartbeat < known
 }
 
 /// When a heartbeat of that age was made.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dynamokv_ring::NodeId;
 
-use super::heartbeats::made_at;
+use super::heartbeats::{has_lost_memory, made_at};
 use super::{Gossip, Peer};
 use crate::detector::Pulse;
 use crate::moment::Moment;
@@ -89,8 +89,13 @@ impl Gossip {
             (Some(generation), profile) if generation == delta.generation => {
                 self.update(delta.id, since, upto, profile, kv);
             }
-            (Some(generation), _) if generation > delta.generation => return,
-            (Some(_), _) if self.check_memory(id, delta.heartbeat).is_err() => return,
+            // An earlier life goes on only where the later one that is known here has lost its memory.
+            (Some(known), _)
+                if known > generation && !has_lost_memory(self.heard(id), delta.heartbeat) =>
+            {
+                return;
+            }
+            (Some(_), _) if self.check_memory(id, generation, delta.heartbeat).is_err() => return,
             (_, Some((profile, profile_version))) if since == 0 => {
                 let state = NodeState {
                     id,
@@ -118,7 +123,10 @@ impl Gossip {
         }
         let state = self.member(id).filter(|_| !their_left)?;
         match their {
-            Some(their) if their.version > 0 && their.generation > state.generation => None,
+            Some(their) if their.version > 0 && their.generation > state.generation => {
+                let refused = self.peers.get(&id).and_then(|peer| peer.refused);
+                (refused >= Some(their.generation)).then_some(0)
+            }
             Some(their) if their.version > 0 && their.generation == state.generation => {
                 (state.version > their.version).then_some(their.version)
             }
@@ -245,6 +253,7 @@ impl Gossip {
             Peer {
                 state: Arc::new(state),
                 learned,
+                refused: None,
             },
         );
         self.push(if before.is_some() {
